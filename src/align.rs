@@ -1,0 +1,141 @@
+//! Which key of the source is which key of the target.
+//!
+//! Works on names, shapes and order alone. What is not certain is `ambiguous`, never claimed.
+
+use crate::checkpoint::StateDict;
+use crate::rules::RuleSet;
+
+/// How a target key comes out of its sources, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum How {
+    /// The same name on both sides.
+    Identical,
+    /// Another name.
+    Renamed,
+    /// One part of a fused source (q of qkv).
+    Split,
+    /// Several sources joined (q, k, v into qkv; experts stacked).
+    Merged,
+    /// Two dimensions swapped (Conv1D, TensorFlow kernels).
+    Transposed,
+    /// The same elements under another shape (a 1×1 convolution as a linear layer).
+    Reshaped,
+}
+
+impl How {
+    /// The name in JSON output.
+    pub fn id(self) -> &'static str {
+        match self {
+            How::Identical => "identical",
+            How::Renamed => "renamed",
+            How::Split => "split",
+            How::Merged => "merged",
+            How::Transposed => "transposed",
+            How::Reshaped => "reshaped",
+        }
+    }
+}
+
+/// The step of the alignment that found a match: its provenance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Step {
+    /// Equal names.
+    Identical,
+    /// Equal after wrappers are taken off (`module.`, `_orig_mod.`).
+    Wrapper,
+    /// Equal after one prefix is added or removed.
+    Prefix,
+    /// By structure: shapes, modules, order, words.
+    Structure,
+}
+
+/// One target key and the source keys that make it. Indices go into the entries of the two state_dicts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Match {
+    /// Index of the target entry.
+    pub target: u32,
+    /// Indices of the source entries, in the order in which they are joined where that is known.
+    pub source: Vec<u32>,
+    /// What happens to the name and the values.
+    pub how: How,
+    /// Which step found it.
+    pub step: Step,
+    /// How likely it is right, 0 to 1.
+    pub confidence: f32,
+}
+
+/// Keys that belong together in some way that names and shapes cannot decide.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ambiguous {
+    /// Indices of target entries.
+    pub target: Vec<u32>,
+    /// Indices of source entries, each of which may be the one.
+    pub source: Vec<u32>,
+    /// One sentence.
+    pub why: String,
+}
+
+/// An anchored regular expression and its replacement (`\1` for groups), applied to every source key as Python's `re.sub`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rename {
+    /// `^backbone\.`
+    pub pattern: String,
+    /// What stands in its place; groups as `\1`.
+    pub replacement: String,
+    /// Source keys it changes.
+    pub keys: usize,
+}
+
+/// A pattern of source keys that the target has no use for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drop {
+    /// `^(neck|bbox_head)\.`
+    pub pattern: String,
+    /// Source keys it removes.
+    pub keys: usize,
+}
+
+/// The outcome of aligning a source with a target.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Alignment {
+    /// What is claimed, in target order.
+    pub matches: Vec<Match>,
+    /// Target entries without a match.
+    pub missing: Vec<u32>,
+    /// Source entries without a match.
+    pub unexpected: Vec<u32>,
+    /// Groups that could not be decided. Their members are neither missing nor unexpected.
+    pub ambiguous: Vec<Ambiguous>,
+    /// Rules that reproduce the renamed matches, applied in order.
+    pub renames: Vec<Rename>,
+    /// Rules that remove what is unexpected.
+    pub drops: Vec<Drop>,
+}
+
+/// Aligns the keys of `source` with those of `target`.
+pub fn align(source: &StateDict<'_>, target: &StateDict<'_>, rules: &RuleSet) -> Alignment {
+    let _ = rules;
+    let mut by_name: std::collections::HashMap<&str, u32> = std::collections::HashMap::new();
+    for (i, e) in source.entries.iter().enumerate() {
+        by_name.insert(e.key.as_str(), i as u32);
+    }
+    let mut out = Alignment::default();
+    let mut used = vec![false; source.entries.len()];
+    for (t, e) in target.entries.iter().enumerate() {
+        match by_name.get(e.key.as_str()) {
+            Some(&s) => {
+                used[s as usize] = true;
+                out.matches.push(Match {
+                    target: t as u32,
+                    source: vec![s],
+                    how: How::Identical,
+                    step: Step::Identical,
+                    confidence: 1.0,
+                });
+            }
+            None => out.missing.push(t as u32),
+        }
+    }
+    out.unexpected = (0..used.len() as u32).filter(|&s| !used[s as usize]).collect();
+    out
+}

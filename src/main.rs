@@ -1,0 +1,3 @@
+//! Arguments → library → exit status.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Renderers: from a [`crate::judge::Report`] to text or JSON. None of them prints.
