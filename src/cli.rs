@@ -1,1 +1,156 @@
 //! The command line: clap definitions only.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, ValueEnum};
+
+use crate::judge::Level;
+
+const AFTER_HELP: &str = "\
+Examples:
+  ckdiff model.pth expected.json                     will it load, if not why, and what is the smallest fix
+  ckdiff model.pth other.safetensors --all           the same between two checkpoints, every key listed
+  ckdiff model.pth expected.json --format json       for programs (versioned)
+  ckdiff model.pth expected.json --level fixable     accept what a rename or a drop can mend
+";
+
+const AFTER_LONG_HELP: &str = r#"Examples:
+  ckdiff model.pth expected.json                     will it load, if not why, and what is the smallest fix
+  ckdiff model.pth other.safetensors --all           the same between two checkpoints, every key listed
+  ckdiff model.pth expected.json --format json       for programs (versioned)
+  ckdiff model.pth expected.json --level fixable     accept what a rename or a drop can mend
+
+expected.json says which keys, shapes and dtypes a model wants. Where the model can be built, two lines of Python write it:
+  import json
+  json.dump({k: {"dtype": str(v.dtype), "shape": list(v.shape)} for k, v in model.state_dict().items()}, open("expected.json", "w"))
+
+Nothing is printed when SOURCE loads into TARGET as it is, as with diff; --all prints the report all the same.
+
+Exit status:
+  0  SOURCE loads into TARGET at the chosen level
+  1  it does not
+  2  could not finish: arguments, reading, rules
+"#;
+
+/// Will this checkpoint load into that model, if not why, and what is the smallest fix?
+///
+/// Compares the keys, shapes and dtypes of SOURCE with those that TARGET expects. Reads headers only, never runs what a
+/// pickle asks for, and needs no Python.
+#[derive(Debug, Parser)]
+#[command(name = "ckdiff", version, after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
+pub struct Cli {
+    /// The verdict: what it compares and what it promises.
+    #[command(flatten)]
+    pub verdict: VerdictArgs,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// The arguments of `ckdiff SOURCE TARGET`.
+#[derive(Debug, Args)]
+pub struct VerdictArgs {
+    /// The checkpoint: .pth, .pt, .ckpt, .bin, .pkl, .safetensors, an index of shards, or a folder that holds one
+    #[arg(value_name = "SOURCE", required = true)]
+    pub source: Option<PathBuf>,
+    /// What the model expects: expected.json, or another checkpoint
+    #[arg(value_name = "TARGET", required = true)]
+    pub target: Option<PathBuf>,
+    /// How much must hold for exit status 0
+    #[arg(long, value_enum, default_value_t)]
+    pub level: LevelArg,
+    /// The dict inside SOURCE to load from (`state_dict`, `model.ema`); chosen by what TARGET needs when not given
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// How to write the result; only text may change between versions
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub format: FormatArg,
+    /// A folder of rules of your own; one with the id of a built-in rule replaces it
+    #[arg(long, value_name = "DIR", global = true)]
+    pub rules: Option<PathBuf>,
+    /// List every key instead of one line per cause
+    #[arg(long, global = true)]
+    pub all: bool,
+    /// Whether to colour text; auto obeys NO_COLOR, CLICOLOR and CLICOLOR_FORCE
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", global = true)]
+    pub color: ColorArg,
+    /// Print no result; the exit status says it
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// Values of `--format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// For people
+    #[default]
+    Text,
+    /// For programs, version 1
+    Json,
+}
+
+/// Values of `--color`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorArg {
+    /// On a terminal
+    #[default]
+    Auto,
+    /// Also into a pipe
+    Always,
+    /// Never
+    Never,
+}
+
+/// Values of `--level`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LevelArg {
+    /// `load_state_dict(strict=True)` succeeds with the file as it is
+    #[default]
+    Strict,
+    /// It does after a mechanical edit: pick a container, strip, rename, drop
+    Fixable,
+    /// It does after a resize that a rule names as well
+    Resizable,
+    /// `strict=False` loads something
+    Partial,
+}
+
+impl From<LevelArg> for Level {
+    fn from(level: LevelArg) -> Level {
+        match level {
+            LevelArg::Strict => Level::Strict,
+            LevelArg::Fixable => Level::Fixable,
+            LevelArg::Resizable => Level::Resizable,
+            LevelArg::Partial => Level::Partial,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn two_paths_without_a_command_ask_for_the_verdict() {
+        let cli = Cli::try_parse_from(["ckdiff", "a.pth", "b.json", "--format", "json", "--level", "fixable"]).unwrap();
+        assert_eq!(cli.verdict.source.as_deref(), Some("a.pth".as_ref()));
+        assert_eq!(cli.common.format, FormatArg::Json);
+        assert_eq!(cli.verdict.level, LevelArg::Fixable);
+    }
+
+    #[test]
+    fn one_path_alone_is_an_error() {
+        assert!(Cli::try_parse_from(["ckdiff", "a.pth"]).is_err());
+    }
+}

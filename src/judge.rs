@@ -1,8 +1,11 @@
 //! The verdict: will it load, before and after the fixes, and does that hold at the level that was asked for.
 
-use crate::align::Alignment;
-use crate::checkpoint::{Candidate, StateDict};
-use crate::explain::Finding;
+use std::collections::HashMap;
+
+use crate::align::{Alignment, How};
+use crate::checkpoint::{Candidate, DtypeChange, StateDict};
+use crate::compare::Difference;
+use crate::explain::{Finding, Remedy, Severity};
 
 /// How much is promised. Each level allows all that the one before it does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +19,18 @@ pub enum Level {
     Resizable,
     /// `strict=False` loads something.
     Partial,
+}
+
+impl Level {
+    /// The name on the command line and in JSON output: `fixable`.
+    pub fn id(self) -> &'static str {
+        match self {
+            Level::Strict => "strict",
+            Level::Fixable => "fixable",
+            Level::Resizable => "resizable",
+            Level::Partial => "partial",
+        }
+    }
 }
 
 /// The answer.
@@ -41,14 +56,48 @@ impl Verdict {
 }
 
 /// How many target keys load.
+///
+/// Both figures count within the container that was chosen (or named by `--container`): that a container has to be picked
+/// at all is a finding of its own, and counting it here as well would make every training checkpoint read "0 load".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
-    /// As the file is.
+    /// As the file is: the source has a key of the same name and shape.
     pub before: usize,
-    /// After the renames and drops of the report.
+    /// After the mechanical edits: every match whose shapes agree once it is renamed, split, joined or transposed.
     pub after: usize,
     /// Keys of the target.
     pub of: usize,
+}
+
+/// Whether the shapes of a match fit, by what the findings say about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ShapeFit {
+    /// PyTorch copies it (after the edit that `how` names).
+    Equal,
+    /// A rule names the resize that makes it fit.
+    Resizable,
+    /// It does not fit.
+    Different,
+}
+
+impl ShapeFit {
+    /// The name in JSON output.
+    pub fn id(self) -> &'static str {
+        match self {
+            ShapeFit::Equal => "equal",
+            ShapeFit::Resizable => "resizable",
+            ShapeFit::Different => "different",
+        }
+    }
+}
+
+/// What is known of one match besides its names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fit {
+    /// Whether the shapes fit.
+    pub shapes: ShapeFit,
+    /// What the copy does to the values.
+    pub dtypes: DtypeChange,
 }
 
 /// Everything a renderer needs, and nothing it must compute.
@@ -62,6 +111,8 @@ pub struct Report<'a> {
     pub others: Vec<Candidate>,
     /// The alignment that was explained.
     pub alignment: &'a Alignment,
+    /// For each match of the alignment, how well it fits.
+    pub fits: Vec<Fit>,
     /// Causes, the most important first.
     pub findings: Vec<Finding>,
     /// How much loads.
@@ -72,4 +123,121 @@ pub struct Report<'a> {
     pub level: Level,
     /// Whether the verdict meets the level: exit status 0 or 1.
     pub holds: bool,
+}
+
+impl Report<'_> {
+    /// Whether there is nothing to say: it loads as it is, and no finding is more than a note.
+    pub fn silent(&self) -> bool {
+        self.verdict == Verdict::Loads && self.holds && self.findings.iter().all(|f| f.severity == Severity::Note)
+    }
+}
+
+/// What the stages before have found; [`judge`] turns it into a [`Report`].
+#[derive(Clone, Debug)]
+pub struct Evidence<'a> {
+    /// The checkpoint's side.
+    pub source: &'a StateDict<'a>,
+    /// The model's side.
+    pub target: &'a StateDict<'a>,
+    /// Other state_dicts that the source file holds.
+    pub others: Vec<Candidate>,
+    /// Which key is which.
+    pub alignment: &'a Alignment,
+    /// What differs.
+    pub differences: &'a [Difference],
+    /// Why.
+    pub findings: Vec<Finding>,
+}
+
+/// Weighs the evidence: how much loads before and after the fixes, and whether that is enough.
+pub fn judge<'a>(evidence: Evidence<'a>, level: Level) -> Report<'a> {
+    let Evidence { source, target, others, alignment, differences, findings } = evidence;
+    let remedies = remedies(differences, &findings);
+    let fits = fits(alignment, differences, &remedies);
+    let coverage = Coverage {
+        before: before(source, target, alignment, &fits),
+        after: fits.iter().filter(|f| f.shapes == ShapeFit::Equal).count(),
+        of: target.entries.len(),
+    };
+    let worst = findings.iter().map(|f| f.remedy).chain(remedies).max().unwrap_or(Remedy::None);
+    let verdict = match worst {
+        Remedy::None => Verdict::Loads,
+        Remedy::Edit => Verdict::LoadsAfterFix,
+        Remedy::Resize | Remedy::Lost => Verdict::DoesNotLoad,
+    };
+    let reached = match worst {
+        Remedy::None => true,
+        Remedy::Edit => level >= Level::Fixable,
+        Remedy::Resize => level >= Level::Resizable,
+        Remedy::Lost => level >= Level::Partial && (coverage.after > 0 || coverage.of == 0),
+    };
+    // An error that no edit mends although everything loads is the worst case: wrong values, or a file that must not be
+    // opened. No level excuses it.
+    let wrong = findings.iter().any(|f| f.severity == Severity::Error && f.remedy == Remedy::None);
+    Report { source, target, others, alignment, fits, findings, coverage, verdict, level, holds: reached && !wrong }
+}
+
+/// For each difference what it takes: the remedy of the finding that claims it, or what the bare fact implies.
+fn remedies(differences: &[Difference], findings: &[Finding]) -> Vec<Remedy> {
+    let mut remedies: Vec<Remedy> = differences
+        .iter()
+        .map(|d| match d {
+            Difference::DtypeMismatch { .. } => Remedy::None,
+            Difference::Renamed { .. } | Difference::Unexpected { .. } => Remedy::Edit,
+            Difference::Missing { .. } | Difference::SizeMismatch { .. } | Difference::Ambiguous { .. } => Remedy::Lost,
+        })
+        .collect();
+    for finding in findings {
+        for &claim in &finding.claims {
+            if let Some(remedy) = remedies.get_mut(claim as usize) {
+                *remedy = finding.remedy;
+            }
+        }
+    }
+    remedies
+}
+
+/// How well each match fits, in the order of the alignment's matches.
+fn fits(alignment: &Alignment, differences: &[Difference], remedies: &[Remedy]) -> Vec<Fit> {
+    let mut fits = vec![Fit { shapes: ShapeFit::Equal, dtypes: DtypeChange::Equal }; alignment.matches.len()];
+    for (difference, remedy) in differences.iter().zip(remedies) {
+        match *difference {
+            Difference::SizeMismatch { matched } => {
+                if let Some(fit) = fits.get_mut(matched as usize) {
+                    fit.shapes = if *remedy == Remedy::Lost { ShapeFit::Different } else { ShapeFit::Resizable };
+                }
+            }
+            Difference::DtypeMismatch { matched, change } => {
+                if let Some(fit) = fits.get_mut(matched as usize) {
+                    fit.dtypes = change;
+                }
+            }
+            _ => {}
+        }
+    }
+    fits
+}
+
+/// Target keys that the source has under the same name and shape.
+///
+/// A match under another name does not mean that the own name is absent (Swin's `downsample` moves by one stage, and the
+/// six old names are still there), so names are looked up for every target that is not matched identically.
+fn before(source: &StateDict<'_>, target: &StateDict<'_>, alignment: &Alignment, fits: &[Fit]) -> usize {
+    let mut identical = vec![false; target.entries.len()];
+    let mut count = 0;
+    for (m, fit) in alignment.matches.iter().zip(fits).filter(|(m, _)| m.how == How::Identical) {
+        if let Some(seen) = identical.get_mut(m.target as usize) {
+            *seen = true;
+            count += usize::from(fit.shapes == ShapeFit::Equal);
+        }
+    }
+    if identical.iter().all(|&seen| seen) {
+        return count;
+    }
+    let names: HashMap<&str, usize> = source.entries.iter().enumerate().map(|(i, e)| (e.key.as_str(), i)).collect();
+    let by_name = |t: &crate::checkpoint::Entry<'_>| {
+        let s = names.get(t.key.as_str()).and_then(|&i| source.entries.get(i))?;
+        Some(s.shape().zip(t.shape()).is_none_or(|(a, b)| a == b))
+    };
+    count + target.entries.iter().zip(identical).filter(|(t, seen)| !seen && by_name(t) == Some(true)).count()
 }

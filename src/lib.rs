@@ -29,3 +29,5 @@ pub mod judge;
 pub mod report;
 
 pub mod cli;
+
+pub mod run;

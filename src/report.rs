@@ -1,1 +1,4 @@
-//! Renderers: from a [`crate::judge::Report`] to text or JSON. None of them prints.
+//! Renderers: from a [`crate::judge::Report`] to text or JSON. None of them prints; each writes to what it is given.
+
+pub mod json;
+pub mod style;
