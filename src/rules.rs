@@ -1,15 +1,104 @@
 //! What is known about checkpoints, as data: one TOML file a rule under `rules/`, embedded at build time.
+//!
+//! The id of a rule is its path below `rules/` without the suffix; the folder says what kind of rule it is.
+
+use std::path::Path;
+
+mod about;
+mod error;
+mod example;
+mod load;
+mod wrappers;
+
+pub use about::{About, Grade};
+pub use error::RuleError;
+pub use example::{Example, Line};
+pub use wrappers::{Part, Place, Wrapper};
 
 /// Every rule file that ships with the program: id (path below `rules/` without suffix) and text.
 pub const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/rules.rs"));
 
 /// All rules, parsed and checked.
 #[derive(Clone, Debug, Default)]
-pub struct RuleSet {}
+pub struct RuleSet {
+    /// Id and text of every file, sorted by id.
+    files: Vec<(String, String)>,
+    /// What every rule says of itself, sorted by id.
+    pub about: Vec<About>,
+    /// Segments that tools put into keys.
+    pub wrappers: Vec<Wrapper>,
+    /// Prefixes under which one model sits inside a larger one.
+    pub parts: Vec<Part>,
+}
 
 impl RuleSet {
     /// The rules that ship with the program.
+    ///
+    /// # Panics
+    /// Never in a build whose tests passed: they parse every embedded file.
     pub fn embedded() -> RuleSet {
-        RuleSet::default()
+        let files = EMBEDDED.iter().map(|&(id, text)| (id.to_owned(), text.to_owned())).collect();
+        Self::parse(files).unwrap_or_else(|e| panic!("an embedded rule is broken: {e}"))
+    }
+
+    /// The rules below a folder of the user's, instead of those that ship with the program.
+    ///
+    /// # Errors
+    /// Where the folder or a file cannot be read, or a file is not a rule; the error names file, line and column.
+    pub fn load(folder: &Path) -> Result<RuleSet, RuleError> {
+        Self::parse(load::files(folder)?)
+    }
+
+    /// Parses and checks files given as id and text.
+    ///
+    /// # Errors
+    /// Names the first file that is not a rule, with line and column.
+    pub fn parse(mut files: Vec<(String, String)>) -> Result<RuleSet, RuleError> {
+        files.sort();
+        let mut set = RuleSet::default();
+        for (id, text) in &files {
+            load::one(&mut set, id, text)?;
+        }
+        set.files = files;
+        Ok(set)
+    }
+
+    /// Id and text of every file below `folder` (`lexicon`), sorted by id.
+    pub fn files<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> + 'a {
+        let inside = move |id: &str| id.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        self.files.iter().filter(move |(id, _)| inside(id)).map(|(id, text)| (id.as_str(), text.as_str()))
+    }
+
+    /// What the rule with this id says of itself.
+    pub fn rule(&self, id: &str) -> Option<&About> {
+        self.about.binary_search_by(|a| a.id.as_str().cmp(id)).ok().and_then(|i| self.about.get(i))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_embedded_rule_parses() {
+        let rules = RuleSet::embedded();
+        assert!(rules.rule("wrappers/data-parallel").is_some());
+        assert!(rules.about.is_sorted_by(|a, b| a.id < b.id));
+    }
+
+    #[test]
+    fn an_unknown_field_is_named_with_line_and_caret() {
+        let text = "summary = \"x\"\nexplanation = \"y\"\nsources = []\nsegmnts = []\n[match]\nplace = \"anywhere\"\n";
+        let error = RuleSet::parse(vec![("wrappers/mine".into(), text.into())]).unwrap_err().to_string();
+        assert!(error.contains("wrappers/mine.toml"), "{error}");
+        assert!(error.contains("line 4, column 1"), "{error}");
+        assert!(error.contains("^^^^"), "{error}");
+        assert!(error.contains("segmnts"), "{error}");
+    }
+
+    #[test]
+    fn a_rule_in_an_unknown_folder_is_refused_and_the_known_ones_are_listed() {
+        let error = RuleSet::parse(vec![("wrapers/mine".into(), String::new())]).unwrap_err().to_string();
+        assert!(error.contains("wrapers") && error.contains("wrappers"), "{error}");
     }
 }
