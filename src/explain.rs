@@ -7,6 +7,10 @@ use crate::checkpoint::StateDict;
 use crate::compare::Difference;
 use crate::rules::RuleSet;
 
+mod fold;
+
+pub use fold::{Folded, fold_keys, roots};
+
 /// How bad a finding is, judged by what `load_state_dict(strict=True)` would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {

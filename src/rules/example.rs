@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::checkpoint::{Checkpoint, Dtype, Format, Role, Shape, TensorInfo};
 
 /// A source and a target, and what the rule must say about them.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Example {
     /// What the checkpoint holds.
