@@ -4,9 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 
 mod dtype;
+mod escape;
 mod state_dict;
 
 pub use dtype::{Dtype, DtypeChange, DtypeKind};
+pub use escape::{escaped, quoted};
 pub use state_dict::{Candidate, Entry, StateDict};
 
 /// A dotted parameter name such as `backbone.layer1.0.conv1.weight`.

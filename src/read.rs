@@ -2,7 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, escaped};
+
+mod entry;
+mod expected;
+mod input;
+mod json;
+mod place;
+
+use input::{Input, Named};
 
 /// Why a path could not be read at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,9 +27,9 @@ pub struct ReadError {
 
 impl std::fmt::Display for ReadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.what)?;
+        write!(f, "{}: {}", input::name_of(&self.path), escaped(&self.what))?;
         if !self.remedy.is_empty() {
-            write!(f, "; {}", self.remedy)?;
+            write!(f, "; {}", escaped(&self.remedy))?;
         }
         Ok(())
     }
@@ -31,8 +39,23 @@ impl std::error::Error for ReadError {}
 
 /// Reads whatever `path` is: a checkpoint in any container format, an index of shards, a directory, expected.json.
 ///
+/// The content decides, never the name.
+///
 /// # Errors
 /// Where nothing can be read: the path names no checkpoint, or one whose outermost structure is broken.
 pub fn read(path: &Path) -> Result<Checkpoint, ReadError> {
-    Err(ReadError { path: path.into(), what: "no reader yet".into(), remedy: String::new(), code: "CK001" })
+    match input::open(path)? {
+        Named::Directory => {
+            Err(ReadError { path: path.into(), what: "a directory".into(), remedy: String::new(), code: "CK001" })
+        }
+        Named::File(input) => read_file(input),
+    }
+}
+
+/// Reads a regular file.
+fn read_file(mut input: Input) -> Result<Checkpoint, ReadError> {
+    match expected::read(&mut input)? {
+        expected::Json::Keys(checkpoint) => Ok(checkpoint),
+        expected::Json::Index(_) => Err(input.error("CK001", "an index of shards", "")),
+    }
 }
