@@ -5,12 +5,13 @@ use std::path::Path;
 
 use crate::align::align;
 use crate::checkpoint::{Candidate, Checkpoint, StateDict};
-use crate::cli::{Cli, FormatArg, VerdictArgs};
+use crate::cli::{Cli, ColorArg, FormatArg, VerdictArgs};
 use crate::compare::compare;
 use crate::explain::explain;
 use crate::judge::{Evidence, Report, judge};
 use crate::read::read;
 use crate::report;
+use crate::report::style::Style;
 use crate::rules::RuleSet;
 
 /// What the program ends with, by the contract of the command line.
@@ -45,16 +46,28 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
+impl Cli {
+    /// How to lay text out, by the flags and by what standard output is.
+    pub fn style(&self) -> Style {
+        let color = match self.common.color {
+            ColorArg::Auto => None,
+            ColorArg::Always => Some(true),
+            ColorArg::Never => Some(false),
+        };
+        Style::of_stdout(color, self.common.all)
+    }
+}
+
 /// Does what the arguments ask for; results go to `out`.
 ///
 /// # Errors
 /// Where the question cannot be answered: a path that cannot be read, an unknown container, a rule that is not one.
-pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<Status, Failure> {
-    verdict(cli, &cli.verdict, out)
+pub fn run(cli: &Cli, style: &Style, out: &mut dyn Write) -> Result<Status, Failure> {
+    verdict(cli, &cli.verdict, style, out)
 }
 
 /// `ckdiff SOURCE TARGET`
-fn verdict(cli: &Cli, args: &VerdictArgs, out: &mut dyn Write) -> Result<Status, Failure> {
+fn verdict(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Write) -> Result<Status, Failure> {
     let (Some(source), Some(target)) = (&args.source, &args.target) else {
         return Err(Failure("two paths are needed: ckdiff SOURCE TARGET".into()));
     };
@@ -74,14 +87,15 @@ fn verdict(cli: &Cli, args: &VerdictArgs, out: &mut dyn Write) -> Result<Status,
     };
     let report = judge(evidence, args.level.into());
     if !cli.common.quiet {
-        unless_closed(render(&report, cli.common.format, out))?;
+        unless_closed(render(&report, cli.common.format, style, out))?;
     }
     Ok(if report.holds { Status::Holds } else { Status::Fails })
 }
 
-fn render(report: &Report<'_>, format: FormatArg, out: &mut dyn Write) -> io::Result<()> {
+fn render(report: &Report<'_>, format: FormatArg, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     match format {
-        FormatArg::Text | FormatArg::Json => report::json::verdict(report, out)?,
+        FormatArg::Text => report::text::verdict(report, style, out)?,
+        FormatArg::Json => report::json::verdict(report, out)?,
     }
     out.flush()
 }
