@@ -8,23 +8,27 @@ use crate::judge::Level;
 
 const AFTER_HELP: &str = "\
 Examples:
-  ckdiff model.pth expected.json                     will it load, if not why, and what is the smallest fix
-  ckdiff model.pth other.safetensors --all           the same between two checkpoints, every key listed
-  ckdiff model.pth expected.json --format json       for programs (versioned)
-  ckdiff model.pth expected.json --level fixable     accept what a rename or a drop can mend
+  ckdiff model.pth expected.json                  will it load, if not why, what is the fix
+  ckdiff model.pth expected.json --level fixable  accept what a rename or a drop can mend
+  ckdiff model.pth other.safetensors --all        two checkpoints, every key listed
+  ckdiff model.pth expected.json --format json    for programs
 ";
 
 const AFTER_LONG_HELP: &str = r#"Examples:
-  ckdiff model.pth expected.json                     will it load, if not why, and what is the smallest fix
-  ckdiff model.pth other.safetensors --all           the same between two checkpoints, every key listed
-  ckdiff model.pth expected.json --format json       for programs (versioned)
-  ckdiff model.pth expected.json --level fixable     accept what a rename or a drop can mend
+  ckdiff model.pth expected.json                  will it load, if not why, what is the fix
+  ckdiff model.pth expected.json --level fixable  accept what a rename or a drop can mend
+  ckdiff model.pth other.safetensors --all        two checkpoints, every key listed
+  ckdiff model.pth expected.json --format json    for programs
 
-expected.json says which keys, shapes and dtypes a model wants. Where the model can be built, two lines of Python write it:
+expected.json says which keys, shapes and dtypes a model wants. Python writes it
+where the model can be built:
   import json
-  json.dump({k: {"dtype": str(v.dtype), "shape": list(v.shape)} for k, v in model.state_dict().items()}, open("expected.json", "w"))
+  expected = {k: {"dtype": str(v.dtype), "shape": list(v.shape)}
+              for k, v in model.state_dict().items()}
+  json.dump(expected, open("expected.json", "w"))
 
-Nothing is printed when SOURCE loads into TARGET as it is, as with diff; --all prints the report all the same.
+Nothing is printed when SOURCE loads into TARGET as it is, as with diff;
+--all prints the report all the same.
 
 Exit status:
   0  SOURCE loads into TARGET at the chosen level

@@ -119,6 +119,8 @@ pub struct Report<'a> {
     pub coverage: Coverage,
     /// The answer.
     pub verdict: Verdict,
+    /// What it takes to load: the worst remedy of all findings.
+    pub needs: Remedy,
     /// What was asked for.
     pub level: Level,
     /// Whether the verdict meets the level: exit status 0 or 1.
@@ -174,7 +176,19 @@ pub fn judge<'a>(evidence: Evidence<'a>, level: Level) -> Report<'a> {
     // An error that no edit mends although everything loads is the worst case: wrong values, or a file that must not be
     // opened. No level excuses it.
     let wrong = findings.iter().any(|f| f.severity == Severity::Error && f.remedy == Remedy::None);
-    Report { source, target, others, alignment, fits, findings, coverage, verdict, level, holds: reached && !wrong }
+    Report {
+        source,
+        target,
+        others,
+        alignment,
+        fits,
+        findings,
+        coverage,
+        verdict,
+        needs: worst,
+        level,
+        holds: reached && !wrong,
+    }
 }
 
 /// For each difference what it takes: the remedy of the finding that claims it, or what the bare fact implies.

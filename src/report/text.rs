@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::style::{Style, Tone, count, escape, pad, plural, short};
 use crate::align::{Match, Step};
 use crate::checkpoint::{Candidate, Format, StateDict};
-use crate::explain::{Finding, Severity};
+use crate::explain::{Finding, Remedy, Severity};
 use crate::judge::{Level, Report, ShapeFit, Verdict};
 
 mod listing;
@@ -248,8 +248,7 @@ fn examples(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Resu
 
 /// The verdict in words, last.
 fn answer(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    let resizable = report.verdict == Verdict::DoesNotLoad
-        && report.findings.iter().all(|f| f.remedy != crate::explain::Remedy::Lost);
+    let resizable = report.needs == Remedy::Resize;
     let (words, tone) = match report.verdict {
         Verdict::Loads if report.holds => ("loads as it is".to_owned(), Tone::Good),
         Verdict::Loads => ("loads, and should not be used as it is: see the error above".to_owned(), Tone::Bad),
