@@ -49,6 +49,18 @@ impl RuleSet {
         Self::parse(load::files(folder)?)
     }
 
+    /// The rules that ship with the program and, over them, those below a folder of the user's: one with the id of a
+    /// rule that ships replaces it.
+    ///
+    /// # Errors
+    /// As [`RuleSet::load`].
+    pub fn embedded_and(folder: &Path) -> Result<RuleSet, RuleError> {
+        let mut files: std::collections::BTreeMap<String, String> =
+            EMBEDDED.iter().map(|&(id, text)| (id.to_owned(), text.to_owned())).collect();
+        files.extend(load::files(folder)?);
+        Self::parse(files.into_iter().collect())
+    }
+
     /// Parses and checks files given as id and text.
     ///
     /// # Errors
@@ -84,6 +96,19 @@ mod tests {
         let rules = RuleSet::embedded();
         assert!(rules.rule("wrappers/data-parallel").is_some());
         assert!(rules.about.is_sorted_by(|a, b| a.id < b.id));
+    }
+
+    #[test]
+    fn a_rule_of_the_user_replaces_the_one_of_the_same_name_and_keeps_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("wrappers")).unwrap();
+        let text = EMBEDDED.iter().find(|(id, _)| *id == "wrappers/data-parallel").unwrap().1;
+        let text =
+            text.lines().map(|l| if l.starts_with("summary") { "summary = \"mine\"" } else { l }).collect::<Vec<_>>();
+        std::fs::write(folder.path().join("wrappers/data-parallel.toml"), text.join("\n")).unwrap();
+        let rules = RuleSet::embedded_and(folder.path()).unwrap();
+        assert_eq!(rules.rule("wrappers/data-parallel").unwrap().summary, "mine");
+        assert_eq!(rules.about.len(), RuleSet::embedded().about.len());
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn verdict(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Write) ->
     let (Some(source), Some(target)) = (&args.source, &args.target) else {
         return Err(Failure("two paths are needed: ckdiff SOURCE TARGET".into()));
     };
-    let rules = RuleSet::embedded();
+    let rules = rules(cli)?;
     let (source, target) = (read(source)?, read(target)?);
     let (source, target, others) = choose(&source, &target, args.container.as_deref())?;
     let alignment = align(&source, &target, &rules);
@@ -90,6 +90,14 @@ fn verdict(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Write) ->
         unless_closed(render(&report, cli.common.format, style, out))?;
     }
     Ok(if report.holds { Status::Holds } else { Status::Fails })
+}
+
+/// The rules that ship with the program, and the user's over them.
+fn rules(cli: &Cli) -> Result<RuleSet, Failure> {
+    match &cli.common.rules {
+        Some(folder) => Ok(RuleSet::embedded_and(folder)?),
+        None => Ok(RuleSet::embedded()),
+    }
 }
 
 fn render(report: &Report<'_>, format: FormatArg, style: &Style, out: &mut dyn Write) -> io::Result<()> {
