@@ -255,3 +255,131 @@ fn before(source: &StateDict<'_>, target: &StateDict<'_>, alignment: &Alignment,
     };
     count + target.entries.iter().zip(identical).filter(|(t, seen)| !seen && by_name(t) == Some(true)).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::align::{Match, Step};
+    use crate::compare::compare;
+    use crate::rules::{Example, Line};
+
+    fn lines(text: &[&str]) -> Vec<Line> {
+        text.iter().map(|l| Line::try_from((*l).to_owned()).unwrap()).collect()
+    }
+
+    /// The verdict on an alignment made by hand.
+    struct Case {
+        source: &'static [&'static str],
+        target: &'static [&'static str],
+        alignment: Alignment,
+        findings: Vec<Finding>,
+    }
+
+    impl Case {
+        fn new(source: &'static [&'static str], target: &'static [&'static str], matches: &[(u32, u32, How)]) -> Case {
+            let found = |&(source, target, how): &(u32, u32, How)| Match {
+                target,
+                source: vec![source],
+                how,
+                step: Step::Structure,
+                confidence: 1.0,
+            };
+            let alignment = Alignment { matches: matches.iter().map(found).collect(), ..Alignment::default() };
+            Case { source, target, alignment, findings: Vec::new() }
+        }
+
+        fn finding(mut self, severity: Severity, remedy: Remedy, claims: &[u32]) -> Case {
+            self.findings.push(Finding {
+                code: "CK000",
+                rule: None,
+                severity,
+                claims: claims.to_vec(),
+                keys: claims.len(),
+                examples: Vec::new(),
+                message: String::new(),
+                help: String::new(),
+                confidence: 1.0,
+                remedy,
+                arguments: Default::default(),
+            });
+            self
+        }
+
+        /// Verdict, coverage before and after, and whether each of the four levels holds.
+        fn outcome(&self) -> (Verdict, usize, usize, [bool; 4]) {
+            let example = Example { source: lines(self.source), target: lines(self.target), ..Example::default() };
+            let (a, b) = example.checkpoints();
+            let (source, target) = (StateDict::below(&a, 0), StateDict::below(&b, 0));
+            let differences = compare(&source, &target, &self.alignment);
+            let at = |level| {
+                let evidence = Evidence {
+                    source: &source,
+                    target: &target,
+                    others: Vec::new(),
+                    alignment: &self.alignment,
+                    differences: &differences,
+                    findings: self.findings.clone(),
+                };
+                let report = judge(evidence, level);
+                (report.verdict, report.coverage.before, report.coverage.after, report.holds)
+            };
+            let levels = [Level::Strict, Level::Fixable, Level::Resizable, Level::Partial];
+            let (verdict, before, after, _) = at(Level::Strict);
+            (verdict, before, after, levels.map(|l| at(l).3))
+        }
+    }
+
+    #[test]
+    fn equal_keys_and_shapes_load_as_they_are() {
+        let case = Case::new(&["a [2]"], &["a [2]"], &[(0, 0, How::Identical)]);
+        assert_eq!(case.outcome(), (Verdict::Loads, 1, 1, [true; 4]));
+    }
+
+    #[test]
+    fn a_rename_needs_an_edit_and_an_unclaimed_one_is_not_overlooked() {
+        let case = Case::new(&["m.a [2]"], &["a [2]"], &[(0, 0, How::Renamed)]);
+        assert_eq!(case.outcome(), (Verdict::LoadsAfterFix, 0, 1, [false, true, true, true]));
+    }
+
+    #[test]
+    fn a_missing_key_keeps_every_level_but_partial_from_holding() {
+        let mut case = Case::new(&["a [2]"], &["a [2]", "b [1]"], &[(0, 0, How::Identical)]);
+        case.alignment.missing = vec![1];
+        assert_eq!(case.outcome(), (Verdict::DoesNotLoad, 1, 1, [false, false, false, true]));
+    }
+
+    #[test]
+    fn a_missing_buffer_that_the_model_rebuilds_is_excused_by_its_finding() {
+        let mut case = Case::new(&["a [2]"], &["a [2]", "index [1]"], &[(0, 0, How::Identical)]);
+        case.alignment.missing = vec![1];
+        let case = case.finding(Severity::Note, Remedy::Edit, &[0]);
+        assert_eq!(case.outcome(), (Verdict::LoadsAfterFix, 1, 1, [false, true, true, true]));
+    }
+
+    #[test]
+    fn a_resize_that_a_rule_names_holds_at_resizable_only() {
+        let case = Case::new(&["a [169, 3]"], &["a [529, 3]"], &[(0, 0, How::Identical)]);
+        assert_eq!(case.outcome().3, [false; 4]);
+        let case = Case::new(
+            &["a [169, 3]", "b [1]"],
+            &["a [529, 3]", "b [1]"],
+            &[(0, 0, How::Identical), (1, 1, How::Identical)],
+        );
+        let case = case.finding(Severity::Error, Remedy::Resize, &[0]);
+        assert_eq!(case.outcome(), (Verdict::DoesNotLoad, 1, 1, [false, false, true, true]));
+    }
+
+    #[test]
+    fn wrong_values_that_load_are_refused_at_every_level() {
+        let case = Case::new(&["a F32 [2]"], &["a I64 [2]"], &[(0, 0, How::Identical)]);
+        let case = case.finding(Severity::Error, Remedy::None, &[0]);
+        assert_eq!(case.outcome(), (Verdict::Loads, 1, 1, [false; 4]));
+    }
+
+    #[test]
+    fn a_key_that_is_renamed_away_from_its_own_name_still_counts_as_loading_before() {
+        // Two tensors of one shape whose names were exchanged: as it is, both load (the wrong way round).
+        let case = Case::new(&["a [2]", "b [2]"], &["a [2]", "b [2]"], &[(1, 0, How::Renamed), (0, 1, How::Renamed)]);
+        assert_eq!(case.outcome(), (Verdict::LoadsAfterFix, 2, 2, [false, true, true, true]));
+    }
+}
