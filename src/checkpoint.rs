@@ -8,7 +8,7 @@ mod escape;
 mod state_dict;
 
 pub use dtype::{Dtype, DtypeChange, DtypeKind};
-pub use escape::{escaped, quoted};
+pub use escape::{escaped, is_hidden, quoted};
 pub use state_dict::{Candidate, Entry, StateDict};
 
 /// A dotted parameter name such as `backbone.layer1.0.conv1.weight`.

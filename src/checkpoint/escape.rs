@@ -34,8 +34,9 @@ pub fn quoted(key: &str) -> String {
     }
 }
 
-/// Control characters, bidirectional overrides, zero-width and separator characters.
-fn is_hidden(c: char) -> bool {
+/// Whether a terminal obeys a character, or a reader does not see it: control characters (C0, DEL, C1), bidirectional
+/// overrides, zero-width and separator characters.
+pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
         || matches!(c, '\u{e0000}'..='\u{e007f}')

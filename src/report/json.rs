@@ -8,9 +8,9 @@ use std::io::{self, Write};
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use serde_json::ser::Formatter;
 
-use super::style;
 use crate::align::Match;
-use crate::checkpoint::StateDict;
+use crate::checkpoint::{StateDict, is_hidden};
+use crate::codes;
 use crate::explain::Finding;
 use crate::judge::{Fit, Report};
 
@@ -163,6 +163,7 @@ struct Drop<'a> {
 #[derive(serde::Serialize)]
 struct Cause<'a> {
     code: &'a str,
+    name: &'static str,
     rule: Option<&'a str>,
     severity: &'static str,
     keys: usize,
@@ -177,6 +178,7 @@ impl<'a> Cause<'a> {
     fn of(finding: &'a Finding) -> Self {
         Cause {
             code: finding.code,
+            name: codes::name(finding.code),
             rule: finding.rule.as_deref(),
             severity: finding.severity.id(),
             keys: finding.keys,
@@ -260,7 +262,7 @@ impl Formatter for OneLine {
             return out.write_all(fragment.as_bytes());
         }
         let mut rest = fragment;
-        while let Some(at) = rest.find(style::is_unsafe) {
+        while let Some(at) = rest.find(is_hidden) {
             let (plain, tail) = rest.split_at(at);
             out.write_all(plain.as_bytes())?;
             let mut characters = tail.chars();

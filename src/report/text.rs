@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::style::{Style, Tone, count, escape, pad, plural, short};
+use super::style::{Style, Tone, count, pad, plural, short};
 use crate::align::{Match, Step};
-use crate::checkpoint::{Candidate, Format, StateDict};
+use crate::checkpoint::{Candidate, Format, StateDict, escaped};
 use crate::explain::{Finding, Remedy, Severity};
 use crate::judge::{Level, Report, ShapeFit, Verdict};
 
@@ -51,14 +51,14 @@ fn sides(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Result<
     }
     let (a, b) = (a.or_else(|| whole_name(source)), b.or_else(|| whole_name(target)));
     let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
-    let (a, b) = (escape(&a), escape(&b));
+    let (a, b) = (escaped(&a), escaped(&b));
     let columns = a.width().max(b.width());
     writeln!(out, "{}  {}   {}", style.paint(Tone::Title, "source"), pad(&a, columns), summary(source))?;
     writeln!(out, "{}  {}   {}", style.paint(Tone::Title, "target"), pad(&b, columns), summary(target))?;
     let rivals = rivals(report);
     if !rivals.is_empty() {
         let names: Vec<String> =
-            rivals.iter().map(|c| format!("`{}` ({})", escape(&c.name), plural(c.tensors, "tensor"))).collect();
+            rivals.iter().map(|c| format!("`{}` ({})", escaped(&c.name), plural(c.tensors, "tensor"))).collect();
         writeln!(
             out,
             "        {}",
@@ -75,7 +75,7 @@ fn summary(side: &StateDict<'_>) -> String {
         parts.push(name.to_owned());
     }
     if !side.container.is_empty() {
-        parts.push(format!("`{}`", escape(side.container)));
+        parts.push(format!("`{}`", escaped(side.container)));
     }
     parts.push(plural(side.entries.len(), "tensor"));
     let parameters = side.parameters();
@@ -132,8 +132,8 @@ fn findings(findings: &[Finding], style: &Style, out: &mut dyn Write) -> io::Res
         };
         let indent = severities + 2 + finding.code.len() + 2;
         let room = style.width.saturating_sub(indent);
-        let lines = style.lines(&escape(&finding.message), room);
-        let rule = finding.rule.as_deref().map(escape).unwrap_or_default();
+        let lines = style.lines(&escaped(&finding.message), room);
+        let rule = finding.rule.as_deref().map(escaped).unwrap_or_default();
         for (i, line) in lines.iter().enumerate() {
             if i == 0 {
                 let severity = style.paint(tone, &pad(finding.severity.id(), severities));
@@ -149,7 +149,7 @@ fn findings(findings: &[Finding], style: &Style, out: &mut dyn Write) -> io::Res
         }
         writeln!(out)?;
         if !finding.help.is_empty() {
-            for line in style.lines(&escape(&finding.help), room) {
+            for line in style.lines(&escaped(&finding.help), room) {
                 writeln!(out, "{:indent$}{line}", "")?;
             }
         }
@@ -196,13 +196,13 @@ fn short_rules(report: &Report<'_>) -> Option<String> {
     if renames.len() > 1 || drops.len() > 1 {
         return None;
     }
-    let rename = renames.first().map(|r| format!("renames: {} → {}", escape(&r.pattern), replacement(&r.replacement)));
-    let drop = drops.first().map(|d| format!("drops: {}", escape(&d.pattern)));
+    let rename = renames.first().map(|r| format!("renames: {} → {}", escaped(&r.pattern), replacement(&r.replacement)));
+    let drop = drops.first().map(|d| format!("drops: {}", escaped(&d.pattern)));
     Some(rename.into_iter().chain(drop).collect::<Vec<_>>().join("    "))
 }
 
 fn replacement(text: &str) -> String {
-    if text.is_empty() { "\"\"".to_owned() } else { escape(text).into_owned() }
+    if text.is_empty() { "\"\"".to_owned() } else { escaped(text).into_owned() }
 }
 
 /// Every rename and drop on a line of its own.
@@ -211,10 +211,10 @@ fn all_rules(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Res
     let renames: Vec<(String, usize)> = alignment
         .renames
         .iter()
-        .map(|r| (format!("{} → {}", escape(&r.pattern), replacement(&r.replacement)), r.keys))
+        .map(|r| (format!("{} → {}", escaped(&r.pattern), replacement(&r.replacement)), r.keys))
         .collect();
     let drops: Vec<(String, usize)> =
-        alignment.drops.iter().map(|d| (escape(&d.pattern).into_owned(), d.keys)).collect();
+        alignment.drops.iter().map(|d| (escaped(&d.pattern).into_owned(), d.keys)).collect();
     for (label, rules) in [("renames", &renames), ("drops", &drops)] {
         let shown = if style.all || rules.len() <= RULES_SHOWN + 1 { rules.len() } else { RULES_SHOWN };
         let shown = rules.get(..shown).unwrap_or(rules);

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use super::{pairs, table};
 use crate::align::{How, Match};
-use crate::checkpoint::{DtypeChange, Entry, StateDict};
+use crate::checkpoint::{DtypeChange, Entry, StateDict, escaped};
 use crate::judge::{Fit, Report, ShapeFit};
-use crate::report::style::{Style, Tone, count, escape};
+use crate::report::style::{Style, Tone, count};
 
 /// Writes one section for each sort of difference that occurs.
 pub(super) fn write(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
@@ -39,7 +39,7 @@ fn keys(
     let rows: Vec<[String; 3]> = indices
         .iter()
         .filter_map(|&i| side.entries.get(i as usize))
-        .map(|e| [escape(e.key.as_str()).into_owned(), shape(e), dtype(e)])
+        .map(|e| [escaped(e.key.as_str()).into_owned(), shape(e), dtype(e)])
         .collect();
     table::write(&rows, [false; 3], style, out)
 }
@@ -78,7 +78,7 @@ fn pairs_where(
             let target = report.target.entries.get(m.target as usize)?;
             let source = report.source.entries.get(*m.source.first()? as usize)?;
             let [change, word] = facts(source, target, fit);
-            Some([escape(target.key.as_str()).into_owned(), change, word])
+            Some([escaped(target.key.as_str()).into_owned(), change, word])
         })
         .collect();
     if rows.is_empty() {
@@ -107,11 +107,11 @@ fn ambiguous(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Res
         indices
             .iter()
             .filter_map(|&i| side.entries.get(i as usize))
-            .map(|e| escape(e.key.as_str()).into_owned())
+            .map(|e| escaped(e.key.as_str()).into_owned())
             .collect()
     };
     for group in groups {
-        writeln!(out, "  {}", escape(&group.why))?;
+        writeln!(out, "  {}", escaped(&group.why))?;
         let (targets, sources) = (names(report.target, &group.target), names(report.source, &group.source));
         let rows: Vec<[String; 2]> = (0..targets.len().max(sources.len()))
             .map(|i| [sources.get(i).cloned().unwrap_or_default(), targets.get(i).cloned().unwrap_or_default()])

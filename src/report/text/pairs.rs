@@ -3,8 +3,9 @@
 use similar::{Algorithm, DiffTag, capture_diff_slices};
 
 use crate::align::Match;
+use crate::checkpoint::escaped;
 use crate::judge::Report;
-use crate::report::style::{Style, Tone, escape};
+use crate::report::style::{Style, Tone};
 
 /// `old.name → new.name`; several sources joined by ` + `.
 pub(super) fn line(report: &Report<'_>, m: &Match, style: &Style) -> String {
@@ -17,8 +18,8 @@ pub(super) fn line(report: &Report<'_>, m: &Match, style: &Style) -> String {
             format!("{source} → {target}")
         }
         several => {
-            let several: Vec<_> = several.iter().map(|s| escape(s)).collect();
-            format!("{} → {}", several.join(" + "), escape(target))
+            let several: Vec<_> = several.iter().map(|s| escaped(s)).collect();
+            format!("{} → {}", several.join(" + "), escaped(target))
         }
     }
 }
@@ -27,7 +28,7 @@ pub(super) fn line(report: &Report<'_>, m: &Match, style: &Style) -> String {
 /// words is a rash of letters, by words there is nothing to see, since keys have no spaces.
 pub(super) fn highlight(source: &str, target: &str, style: &Style) -> (String, String) {
     if !style.color {
-        return (escape(source).into_owned(), escape(target).into_owned());
+        return (escaped(source).into_owned(), escaped(target).into_owned());
     }
     let (old, new) = (segments(source), segments(target));
     let (mut left, mut right) = (String::new(), String::new());
@@ -35,11 +36,11 @@ pub(super) fn highlight(source: &str, target: &str, style: &Style) -> (String, S
         let (tag, a, b) = op.as_tag_tuple();
         let (a, b) = (old.get(a).unwrap_or(&[]).concat(), new.get(b).unwrap_or(&[]).concat());
         if tag == DiffTag::Equal {
-            left.push_str(&escape(&a));
-            right.push_str(&escape(&b));
+            left.push_str(&escaped(&a));
+            right.push_str(&escaped(&b));
         } else {
-            left.push_str(&style.paint(Tone::Bad, &escape(&a)));
-            right.push_str(&style.paint(Tone::Good, &escape(&b)));
+            left.push_str(&style.paint(Tone::Bad, &escaped(&a)));
+            right.push_str(&style.paint(Tone::Good, &escaped(&b)));
         }
     }
     (left, right)
