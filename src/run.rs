@@ -1,18 +1,16 @@
-//! From parsed arguments through the pipeline to bytes and an exit status. Nothing here prints: both streams are given.
+//! From parsed arguments through the pipeline to bytes and an exit status. Nothing here prints: streams are given.
 
 use std::io::{self, Write};
-use std::path::Path;
 
-use crate::align::align;
-use crate::checkpoint::{Candidate, Checkpoint, StateDict};
-use crate::cli::{Cli, ColorArg, FormatArg, VerdictArgs};
-use crate::compare::compare;
-use crate::explain::explain;
-use crate::judge::{Evidence, Report, judge};
-use crate::read::read;
-use crate::report;
+use crate::cli::{Cli, ColorArg};
 use crate::report::style::Style;
 use crate::rules::RuleSet;
+
+mod failure;
+mod suggest;
+mod verdict;
+
+pub use failure::Failure;
 
 /// What the program ends with, by the contract of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,25 +34,23 @@ impl Status {
     }
 }
 
-/// Why the program could not finish, in words for a person.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure(pub String);
-
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Failure(error.to_string())
-    }
-}
-
 impl Cli {
-    /// How to lay text out, by the flags and by what standard output is.
+    /// How to lay text out on standard output, by the flags and by what the stream is.
     pub fn style(&self) -> Style {
-        let color = match self.common.color {
+        Style { all: self.common.all, ..Style::of(&io::stdout(), self.color()) }
+    }
+
+    /// The same for standard error.
+    pub fn error_style(&self) -> Style {
+        Style::of(&io::stderr(), self.color())
+    }
+
+    fn color(&self) -> Option<bool> {
+        match self.common.color {
             ColorArg::Auto => None,
             ColorArg::Always => Some(true),
             ColorArg::Never => Some(false),
-        };
-        Style::of_stdout(color, self.common.all)
+        }
     }
 }
 
@@ -63,33 +59,7 @@ impl Cli {
 /// # Errors
 /// Where the question cannot be answered: a path that cannot be read, an unknown container, a rule that is not one.
 pub fn run(cli: &Cli, style: &Style, out: &mut dyn Write) -> Result<Status, Failure> {
-    verdict(cli, &cli.verdict, style, out)
-}
-
-/// `ckdiff SOURCE TARGET`
-fn verdict(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Write) -> Result<Status, Failure> {
-    let (Some(source), Some(target)) = (&args.source, &args.target) else {
-        return Err(Failure("two paths are needed: ckdiff SOURCE TARGET".into()));
-    };
-    let rules = rules(cli)?;
-    let (source, target) = (read(source)?, read(target)?);
-    let (source, target, others) = choose(&source, &target, args.container.as_deref())?;
-    let alignment = align(&source, &target, &rules);
-    let differences = compare(&source, &target, &alignment);
-    let findings = explain(&source, &target, &alignment, &differences, &rules);
-    let evidence = Evidence {
-        source: &source,
-        target: &target,
-        others,
-        alignment: &alignment,
-        differences: &differences,
-        findings,
-    };
-    let report = judge(evidence, args.level.into());
-    if !cli.common.quiet {
-        unless_closed(render(&report, cli.common.format, style, out))?;
-    }
-    Ok(if report.holds { Status::Holds } else { Status::Fails })
+    verdict::run(cli, &cli.verdict, style, out)
 }
 
 /// The rules that ship with the program, and the user's over them.
@@ -100,56 +70,20 @@ fn rules(cli: &Cli) -> Result<RuleSet, Failure> {
     }
 }
 
-fn render(report: &Report<'_>, format: FormatArg, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    match format {
-        FormatArg::Text => report::text::verdict(report, style, out)?,
-        FormatArg::Json => report::json::verdict(report, out)?,
+/// Writes a result unless none is wanted. A reader that went away (`| head`) is no error: what it wanted it has, and the
+/// exit status still says the verdict.
+fn deliver(
+    cli: &Cli,
+    out: &mut dyn Write,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Failure> {
+    if cli.common.quiet {
+        return Ok(());
     }
-    out.flush()
-}
-
-/// A reader that went away (`| head`) is no error: what it wanted it has, and the exit status still says the verdict.
-fn unless_closed(result: io::Result<()>) -> Result<(), Failure> {
-    match result {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure(format!("cannot write the result: {e}"))),
+    match write(out).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("cannot write the result: {e}")).help("the disk may be full"))
+        }
         _ => Ok(()),
     }
-}
-
-/// Picks the state_dict of each side, and lists what else the source holds.
-fn choose<'a>(
-    source: &'a Checkpoint,
-    target: &'a Checkpoint,
-    named: Option<&str>,
-) -> Result<(StateDict<'a>, StateDict<'a>, Vec<Candidate>), Failure> {
-    let (candidates, wanted) = (source.candidates(), target.candidates());
-    let target_view = StateDict::below(target, wanted.first().map_or(0, |c| c.container));
-    let chosen = match named {
-        Some(name) => named_container(&candidates, name, &source.path)?,
-        None => most_identical(source, &candidates, &target_view),
-    };
-    let others = candidates.into_iter().filter(|c| c.container != chosen).collect();
-    Ok((StateDict::below(source, chosen), target_view, others))
-}
-
-fn named_container(candidates: &[Candidate], name: &str, path: &Path) -> Result<u32, Failure> {
-    candidates
-        .iter()
-        .find(|c| c.name == name)
-        .map(|c| c.container)
-        .ok_or_else(|| Failure(format!("{}: holds no container `{name}` with tensors", path.display())))
-}
-
-/// The container with the most names of the target; of equals the first, which is the outermost.
-fn most_identical(source: &Checkpoint, candidates: &[Candidate], target: &StateDict<'_>) -> u32 {
-    let wanted: std::collections::HashSet<&str> = target.entries.iter().map(|e| e.key.as_str()).collect();
-    let mut best = (0, 0);
-    for candidate in candidates {
-        let view = StateDict::below(source, candidate.container);
-        let hits = view.entries.iter().filter(|e| wanted.contains(e.key.as_str())).count();
-        if hits > best.0 {
-            best = (hits, candidate.container);
-        }
-    }
-    best.1
 }

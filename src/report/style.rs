@@ -1,7 +1,7 @@
 //! How text looks: colour or none, and how wide.
 
-use std::io::IsTerminal as _;
-
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Effects, Style as Ansi};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -59,21 +59,18 @@ impl Tone {
 }
 
 impl Style {
-    /// What standard output can show: a terminal's width (or `COLUMNS`), colours unless `NO_COLOR` and its kin forbid them.
+    /// What a stream can show: a terminal's width (or `COLUMNS`), colours unless `NO_COLOR` and its kin forbid them.
     ///
     /// `color` is `None` for "find out". This only looks; nothing is written.
-    pub fn of_stdout(color: Option<bool>, all: bool) -> Style {
-        let stdout = std::io::stdout();
-        let terminal = stdout.is_terminal();
-        let columns = std::env::var("COLUMNS").ok().and_then(|c| c.trim().parse().ok()).filter(|&c: &usize| c > 0);
-        let screen =
-            terminal.then(|| terminal_size::terminal_size_of(&stdout)).flatten().map(|(w, _)| usize::from(w.0));
-        let width = columns.or(screen.filter(|&w| w > 0));
+    pub fn of<S: RawStream>(stream: &S, color: Option<bool>) -> Style {
+        let terminal = stream.is_terminal();
+        let columns = std::env::var("COLUMNS").ok().and_then(|c| c.trim().parse().ok());
+        let screen = terminal.then(terminal_size::terminal_size).flatten().map(|(w, _)| usize::from(w.0));
         Style {
-            color: color.unwrap_or_else(|| anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never),
-            width: width.unwrap_or(PLAIN_WIDTH),
+            color: color.unwrap_or_else(|| AutoStream::choice(stream) != ColorChoice::Never),
+            width: columns.or(screen).filter(|&w| w > 0).unwrap_or(PLAIN_WIDTH),
             wrap: terminal,
-            all,
+            all: false,
         }
     }
 

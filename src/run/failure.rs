@@ -1,0 +1,88 @@
+//! Why the program could not finish, and what to do about it.
+
+use std::io::{self, Write};
+
+use crate::checkpoint::escaped;
+use crate::read::ReadError;
+use crate::report::style::{Style, Tone};
+use crate::rules::RuleError;
+
+/// Ends the program with exit status 2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The code of its page, where it has one.
+    code: Option<&'static str>,
+    /// What is wrong, lower case; may have several lines (a place in a file, with a caret).
+    what: String,
+    /// What to do about it; may be empty.
+    help: String,
+}
+
+impl Failure {
+    /// A failure without a page of its own.
+    pub fn new(what: impl Into<String>) -> Failure {
+        Failure { code: None, what: what.into(), help: String::new() }
+    }
+
+    /// The same with a remedy.
+    #[must_use]
+    pub fn help(self, help: impl Into<String>) -> Failure {
+        Failure { help: help.into(), ..self }
+    }
+
+    /// Writes it in the manner of a finding: `error  CK001  what`, and below it what to do.
+    ///
+    /// # Errors
+    /// What the writer reports.
+    pub fn write(&self, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+        let code = self.code.map(|c| format!("{c}  ")).unwrap_or_default();
+        let indent = "error  ".len() + code.len();
+        let room = style.width.saturating_sub(indent);
+        write!(out, "{}  {code}", style.paint(Tone::Bad, "error"))?;
+        for (i, line) in self.what.lines().enumerate() {
+            for (j, line) in style.lines(&escaped(line), room).iter().enumerate() {
+                let indent = if i + j == 0 { 0 } else { indent };
+                writeln!(out, "{:indent$}{line}", "")?;
+            }
+        }
+        for line in self.help.lines() {
+            for line in style.lines(&escaped(line), room) {
+                writeln!(out, "{:indent$}{line}", "")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(e: ReadError) -> Failure {
+        Failure { code: Some(e.code), what: format!("{}: {}", e.path.display(), e.what), help: e.remedy }
+    }
+}
+
+impl From<RuleError> for Failure {
+    fn from(e: RuleError) -> Failure {
+        Failure::new(e.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_cannot_be_read_is_named_with_its_remedy() {
+        let error = ReadError {
+            path: "w.pth".into(),
+            what: "a git-lfs pointer".into(),
+            remedy: "git lfs pull".into(),
+            code: "CK001",
+        };
+        let mut out = Vec::new();
+        Failure::from(error).write(&Style::default(), &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "error  CK001  w.pth: a git-lfs pointer\n              git lfs pull\n"
+        );
+    }
+}

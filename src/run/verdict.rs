@@ -1,0 +1,88 @@
+//! `ckdiff SOURCE TARGET`: the whole pipeline.
+
+use std::collections::HashSet;
+use std::io::Write;
+
+use super::{Failure, Status, deliver, rules, suggest};
+use crate::align::align;
+use crate::checkpoint::{Candidate, Checkpoint, StateDict, quoted};
+use crate::cli::{Cli, FormatArg, VerdictArgs};
+use crate::compare::compare;
+use crate::explain::explain;
+use crate::judge::{Evidence, judge};
+use crate::read::read;
+use crate::report::style::Style;
+use crate::report::{json, text};
+
+/// Reads both sides, aligns, compares, explains, judges, and writes the report.
+pub(super) fn run(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Write) -> Result<Status, Failure> {
+    let (Some(source), Some(target)) = (&args.source, &args.target) else {
+        return Err(Failure::new("two paths are needed: ckdiff SOURCE TARGET"));
+    };
+    let rules = rules(cli)?;
+    let (source, target) = (read(source)?, read(target)?);
+    let (source, target, others) = choose(&source, &target, args.container.as_deref())?;
+    let alignment = align(&source, &target, &rules);
+    let differences = compare(&source, &target, &alignment);
+    let findings = explain(&source, &target, &alignment, &differences, &rules);
+    let evidence = Evidence {
+        source: &source,
+        target: &target,
+        others,
+        alignment: &alignment,
+        differences: &differences,
+        findings,
+    };
+    let report = judge(evidence, args.level.into());
+    deliver(cli, out, |out| match cli.common.format {
+        FormatArg::Text => text::verdict(&report, style, out),
+        FormatArg::Json => json::verdict(&report, out),
+    })?;
+    Ok(if report.holds { Status::Holds } else { Status::Fails })
+}
+
+/// Picks the state_dict of each side, and lists what else the source holds.
+fn choose<'a>(
+    source: &'a Checkpoint,
+    target: &'a Checkpoint,
+    named: Option<&str>,
+) -> Result<(StateDict<'a>, StateDict<'a>, Vec<Candidate>), Failure> {
+    let (candidates, wanted) = (source.candidates(), target.candidates());
+    let target_view = StateDict::below(target, wanted.first().map_or(0, |c| c.container));
+    let chosen = match named {
+        Some(name) => named_container(source, &candidates, name)?,
+        None => most_identical(source, &candidates, &target_view),
+    };
+    let others = candidates.into_iter().filter(|c| c.container != chosen).collect();
+    Ok((StateDict::below(source, chosen), target_view, others))
+}
+
+/// The container that `--container` names.
+fn named_container(source: &Checkpoint, candidates: &[Candidate], name: &str) -> Result<u32, Failure> {
+    if let Some(candidate) = candidates.iter().find(|c| c.name == name) {
+        return Ok(candidate.container);
+    }
+    let path = source.path.display();
+    let failure = Failure::new(format!("{path}: no tensors under {}", quoted(name)));
+    let names = || candidates.iter().map(|c| c.name.as_str()).filter(|n| !n.is_empty());
+    let listed: Vec<String> = names().take(8).map(quoted).collect();
+    Err(match (suggest::nearest(name, names()), listed.as_slice()) {
+        (Some(near), _) => failure.help(format!("did you mean {}?", quoted(near))),
+        (None, []) => failure.help("the file is one flat dict of tensors; leave --container out"),
+        (None, listed) => failure.help(format!("it holds {}", listed.join(", "))),
+    })
+}
+
+/// The container with the most names of the target; of equals the first, which is the outermost.
+fn most_identical(source: &Checkpoint, candidates: &[Candidate], target: &StateDict<'_>) -> u32 {
+    let wanted: HashSet<&str> = target.entries.iter().map(|e| e.key.as_str()).collect();
+    let mut best = (0, 0);
+    for candidate in candidates {
+        let view = StateDict::below(source, candidate.container);
+        let hits = view.entries.iter().filter(|e| wanted.contains(e.key.as_str())).count();
+        if hits > best.0 {
+            best = (hits, candidate.container);
+        }
+    }
+    best.1
+}
