@@ -9,6 +9,7 @@ mod expected;
 mod input;
 mod json;
 mod place;
+mod safetensors;
 
 use input::{Input, Named};
 
@@ -54,6 +55,9 @@ pub fn read(path: &Path) -> Result<Checkpoint, ReadError> {
 
 /// Reads a regular file.
 fn read_file(mut input: Input) -> Result<Checkpoint, ReadError> {
+    if safetensors::recognises(&input) || safetensors::resembles(&input) {
+        return safetensors::read(&mut input);
+    }
     match expected::read(&mut input)? {
         expected::Json::Keys(checkpoint) => Ok(checkpoint),
         expected::Json::Index(_) => Err(input.error("CK001", "an index of shards", "")),

@@ -6,11 +6,10 @@
 use std::fmt;
 
 use serde::de::{
-    self, Deserialize as _, DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer as _, MapAccess, SeqAccess,
-    Visitor,
+    self, Deserialize as _, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor,
 };
 
-use super::json::{Field, Item, Pair, Text};
+use super::json::{Field, Item, Pair, Skip, Text};
 use crate::checkpoint::{Dtype, Shape, quoted};
 
 /// More dimensions than any framework handles (PyTorch and NumPy stop at 64).
@@ -143,7 +142,7 @@ impl<'de> Visitor<'de> for EntrySeed<'_> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<Entry, A::Error> {
         let mut entry = Entry::default();
         if self.reading.official {
-            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            while seq.next_element::<Skip>()?.is_some() {}
             self.fault(&mut entry, format_args!("a list, not an object with dtype, shape and data_offsets"))?;
         } else {
             self.sizes(&mut seq, &mut entry)?;
@@ -160,13 +159,13 @@ impl<'de> Visitor<'de> for EntrySeed<'_> {
                 Field::Shape => &mut shapes,
                 Field::Offsets => &mut offsets,
                 Field::Other => {
-                    map.next_value::<IgnoredAny>()?;
+                    map.next_value::<Skip>()?;
                     continue;
                 }
             };
             *count = count.saturating_add(1);
             if *count > 1 {
-                map.next_value::<IgnoredAny>()?;
+                map.next_value::<Skip>()?;
                 self.fault(&mut entry, format_args!("{field} is given twice"))?;
                 continue;
             }
@@ -272,7 +271,7 @@ impl<'de> Visitor<'de> for ShapeField<'_, '_> {
         if self.seed.reading.official { self.wrong("null") } else { Ok(()) }
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        while map.next_entry::<Field, Skip>()?.is_some() {}
         self.wrong("an object")
     }
     fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// A size or an offset, or what stands in its place.
 #[derive(Debug, PartialEq)]
@@ -100,13 +100,13 @@ macro_rules! any_type {
     (@null $other:expr) => { fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> { Ok($other("null")) } };
     (@list $other:expr) => {
         fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            while seq.next_element::<Skip>()?.is_some() {}
             Ok($other("a list"))
         }
     };
     (@object $other:expr) => {
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            while map.next_entry::<Field, Skip>()?.is_some() {}
             Ok($other("an object"))
         }
     };
@@ -145,6 +145,16 @@ any_type!(Pair, PairVisitor, is_no_pair, {
 fn is_no_pair(what: &str) -> Pair {
     Pair::Other(format!("is {what}, not two numbers"))
 }
+
+/// Any value, passed over. Unlike [`de::IgnoredAny`] it meets the parser's limit on nesting, as it does in the safetensors library.
+#[derive(Debug, PartialEq)]
+pub(super) struct Skip;
+
+fn skipped(_: &str) -> Skip {
+    Skip
+}
+
+any_type!(Skip, SkipVisitor, skipped, {}, [bool number text null list object]);
 
 struct FieldVisitor;
 
