@@ -59,12 +59,16 @@ impl Verdict {
 ///
 /// Both figures count within the container that was chosen (or named by `--container`): that a container has to be picked
 /// at all is a finding of its own, and counting it here as well would make every training checkpoint read "0 load".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Coverage {
     /// As the file is: the source has a key of the same name and shape.
     pub before: usize,
     /// After the mechanical edits: every match whose shapes agree once it is renamed, split, joined or transposed.
     pub after: usize,
+    /// After the resizes that rules name as well.
+    pub resized: usize,
+    /// Keys that no tensor of the source needs to fill, since the model builds them itself.
+    pub rebuilt: usize,
     /// Keys of the target.
     pub of: usize,
 }
@@ -159,6 +163,8 @@ pub fn judge<'a>(evidence: Evidence<'a>, level: Level) -> Report<'a> {
     let coverage = Coverage {
         before: before(source, target, alignment, &fits),
         after: fits.iter().filter(|f| f.shapes == ShapeFit::Equal).count(),
+        resized: fits.iter().filter(|f| f.shapes != ShapeFit::Different).count(),
+        rebuilt: rebuilt(differences, &remedies),
         of: target.entries.len(),
     };
     let worst = findings.iter().map(|f| f.remedy).chain(remedies).max().unwrap_or(Remedy::None);
@@ -218,7 +224,7 @@ fn fits(alignment: &Alignment, differences: &[Difference], remedies: &[Remedy]) 
         match *difference {
             Difference::SizeMismatch { matched } => {
                 if let Some(fit) = fits.get_mut(matched as usize) {
-                    fit.shapes = if *remedy == Remedy::Lost { ShapeFit::Different } else { ShapeFit::Resizable };
+                    fit.shapes = if *remedy == Remedy::Resize { ShapeFit::Resizable } else { ShapeFit::Different };
                 }
             }
             Difference::DtypeMismatch { matched, change } => {
@@ -230,6 +236,14 @@ fn fits(alignment: &Alignment, differences: &[Difference], remedies: &[Remedy]) 
         }
     }
     fits
+}
+
+/// Target keys that are left to the model: a finding excuses that they are missing or of another size.
+fn rebuilt(differences: &[Difference], remedies: &[Remedy]) -> usize {
+    let excused = |(d, r): &(&Difference, &Remedy)| {
+        matches!(d, Difference::Missing { .. } | Difference::SizeMismatch { .. }) && **r <= Remedy::Edit
+    };
+    differences.iter().zip(remedies).filter(excused).count()
 }
 
 /// Target keys that the source has under the same name and shape.

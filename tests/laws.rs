@@ -173,7 +173,7 @@ proptest! {
     fn a_checkpoint_loads_into_itself_and_nothing_is_said((a, _) in pair()) {
         let out = outcome(&a, &a);
         prop_assert_eq!(out.verdict, Verdict::Loads);
-        prop_assert_eq!(out.coverage, Coverage { before: a.len(), after: a.len(), of: a.len() });
+        prop_assert_eq!(out.coverage, Coverage { before: a.len(), after: a.len(), resized: a.len(), rebuilt: 0, of: a.len() });
         prop_assert_eq!(out.text, "");
         prop_assert_eq!(out.findings, vec![]);
     }

@@ -28,7 +28,7 @@ pub fn verdict(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
     object.field("source", &Side::of(source))?;
     object.field("target", &Side::of(target))?;
     object.field("other_containers", &Others(report))?;
-    object.field("coverage", &Coverage { before: coverage.before, after: coverage.after, of: coverage.of })?;
+    object.field("coverage", coverage)?;
     object.list("matches", alignment.matches.iter().zip(&report.fits).map(|(m, fit)| Pair::of(m, fit, report)))?;
     object.list(
         "ambiguous",
@@ -86,13 +86,6 @@ impl Serialize for Others<'_> {
         }
         serializer.collect_seq(self.0.others.iter().map(|o| Other { name: &o.name, tensors: o.tensors }))
     }
-}
-
-#[derive(serde::Serialize)]
-struct Coverage {
-    before: usize,
-    after: usize,
-    of: usize,
 }
 
 #[derive(serde::Serialize)]

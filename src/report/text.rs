@@ -8,7 +8,7 @@ use super::style::{Style, Tone, count, pad, plural, short};
 use crate::align::{Match, Step};
 use crate::checkpoint::{Candidate, Format, StateDict, escaped};
 use crate::explain::{Finding, Remedy, Severity};
-use crate::judge::{Level, Report, ShapeFit, Verdict};
+use crate::judge::{Level, Report, Verdict};
 
 mod listing;
 mod pairs;
@@ -161,7 +161,6 @@ fn findings(findings: &[Finding], style: &Style, out: &mut dyn Write) -> io::Res
 fn coverage(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let coverage = report.coverage;
     let of = count(coverage.of);
-    let resized = coverage.after + report.fits.iter().filter(|f| f.shapes == ShapeFit::Resizable).count();
     let digits = of.len();
     let row = |label: &str, n: usize| {
         format!(
@@ -181,8 +180,12 @@ fn coverage(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Resu
         }
         writeln!(out)?;
     }
-    if resized != coverage.after {
-        writeln!(out, "{}", row("resized", resized))?;
+    if coverage.resized != coverage.after {
+        writeln!(out, "{}", row("resized", coverage.resized))?;
+    }
+    if coverage.rebuilt > 0 {
+        let noun = if coverage.rebuilt == 1 { "is" } else { "are" };
+        writeln!(out, "{:LABEL$}{:>digits$} more {noun} built by the model", "", count(coverage.rebuilt))?;
     }
     if rules.is_none() {
         all_rules(report, style, out)?;
