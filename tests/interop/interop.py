@@ -1,0 +1,29 @@
+"""Runs every check: `interop.py BINARY`. The last line counts them."""
+
+import os
+import pathlib
+import sys
+import tempfile
+import warnings
+
+import torch
+
+import examples
+import files
+import verdicts
+from checks import Checks, Ckdiff
+
+
+def main(binary):
+    warnings.filterwarnings("ignore")
+    torch.manual_seed(0)
+    checks, ckdiff = Checks(), Ckdiff(os.path.abspath(binary))
+    for part in (files, verdicts, examples):
+        with tempfile.TemporaryDirectory() as folder:
+            part.check_all(checks, ckdiff, pathlib.Path(folder))
+    print(f"interop: {checks.passed} passed, {checks.failed} failed")
+    return 1 if checks.failed or not checks.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
