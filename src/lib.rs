@@ -26,6 +26,8 @@ pub mod codes;
 
 pub mod judge;
 
+pub mod inspect;
+
 pub mod report;
 
 pub mod cli;

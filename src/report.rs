@@ -1,5 +1,7 @@
 //! Renderers: from a [`crate::judge::Report`] to text or JSON. None of them prints; each writes to what it is given.
 
+pub mod inspect;
 pub mod json;
+pub mod snapshot;
 pub mod style;
 pub mod text;

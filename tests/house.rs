@@ -4,8 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The stages in the order of the flow. A module may use those before it, never one behind it.
-const STAGES: &[&str] =
-    &["checkpoint", "codes", "rules", "read", "align", "compare", "explain", "judge", "report", "cli", "run"];
+const STAGES: &[&str] = &[
+    "checkpoint",
+    "codes",
+    "rules",
+    "read",
+    "align",
+    "compare",
+    "explain",
+    "judge",
+    "inspect",
+    "report",
+    "cli",
+    "run",
+];
 
 fn source_files() -> Vec<PathBuf> {
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];

@@ -153,8 +153,9 @@ struct Drop<'a> {
     keys: usize,
 }
 
+/// A finding.
 #[derive(serde::Serialize)]
-struct Cause<'a> {
+pub(super) struct Cause<'a> {
     code: &'a str,
     name: &'static str,
     rule: Option<&'a str>,
@@ -168,7 +169,7 @@ struct Cause<'a> {
 }
 
 impl<'a> Cause<'a> {
-    fn of(finding: &'a Finding) -> Self {
+    pub(super) fn of(finding: &'a Finding) -> Self {
         Cause {
             code: finding.code,
             name: codes::name(finding.code),
@@ -224,6 +225,15 @@ impl<'w> Object<'w> {
         self.out.write_all(if separator.starts_with(b"[") { b"[]" } else { b"\n ]" })
     }
 
+    /// A list that the caller writes, brackets and all.
+    ///
+    /// # Errors
+    /// What the writer reports.
+    pub fn raw_list(&mut self, name: &str, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        self.name(name)?;
+        write(self.out)
+    }
+
     /// Closes the object.
     ///
     /// # Errors
@@ -241,7 +251,7 @@ impl<'w> Object<'w> {
 }
 
 /// Writes one value on one line.
-fn element<T: Serialize + ?Sized>(out: &mut dyn Write, value: &T) -> io::Result<()> {
+pub(super) fn element<W: Write + ?Sized, T: Serialize + ?Sized>(out: &mut W, value: &T) -> io::Result<()> {
     value.serialize(&mut serde_json::Serializer::with_formatter(out, OneLine)).map_err(io::Error::from)
 }
 

@@ -12,7 +12,7 @@ use crate::judge::{Level, Report, Verdict};
 
 mod listing;
 mod pairs;
-mod table;
+pub(super) mod table;
 
 /// Rename and drop rules shown without `--all`.
 const RULES_SHOWN: usize = 10;
@@ -86,7 +86,7 @@ fn summary(side: &StateDict<'_>) -> String {
 }
 
 /// What people call a format; nothing for lists of keys, where the name of the file says it.
-fn spoken(format: Format) -> Option<&'static str> {
+pub(super) fn spoken(format: Format) -> Option<&'static str> {
     Some(match format {
         Format::TorchZip => "torch zip",
         Format::TorchLegacy => "torch legacy",
@@ -122,7 +122,7 @@ fn rivals<'a>(report: &'a Report<'_>) -> Vec<&'a Candidate> {
 }
 
 /// One line per cause with its rule at the right where there is room, and what to do below it.
-fn findings(findings: &[Finding], style: &Style, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn findings(findings: &[Finding], style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let severities = findings.iter().map(|f| f.severity.id().len()).max().unwrap_or(0);
     for finding in findings {
         let tone = match finding.severity {

@@ -14,7 +14,7 @@ const INDENT: usize = 2;
 
 /// Writes rows of the same number of cells. Cells may carry colours; keys in them must be escaped already.
 /// `numbers` says which columns are right-aligned.
-pub(super) fn write<const N: usize>(
+pub(in crate::report) fn write<const N: usize>(
     rows: &[[String; N]],
     numbers: [bool; N],
     style: &Style,

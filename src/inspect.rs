@@ -1,0 +1,286 @@
+//! What a single file holds, summed up: sizes, dtypes, tied weights, what a pickle asks for, and what the reader noticed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::checkpoint::{Candidate, Checkpoint, Dtype, Format, Import, Remark, StateDict, TensorInfo, Trust, quoted};
+use crate::explain::{Finding, Remedy, Severity};
+
+/// Everything that `ckdiff inspect` shows beyond the checkpoint itself.
+#[derive(Clone, Debug)]
+pub struct Inspection<'a> {
+    /// The checkpoint that was inspected.
+    pub checkpoint: &'a Checkpoint,
+    /// What the reader noticed and what the imports mean, errors first.
+    pub findings: Vec<Finding>,
+    /// Tensors and elements by dtype, in order of first appearance; `None` where the file does not say.
+    pub dtypes: Vec<Share>,
+    /// Names of one piece of memory: indices into the tensors, two or more each.
+    pub tied: Vec<Vec<u32>>,
+    /// Bytes that the tensors take in their files, shared ones counted once.
+    pub bytes: u64,
+}
+
+/// How much of a checkpoint has one dtype.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The dtype, when known.
+    pub dtype: Option<Dtype>,
+    /// How many tensors.
+    pub tensors: usize,
+    /// How many elements in them; saturating.
+    pub elements: u64,
+}
+
+impl Inspection<'_> {
+    /// Elements over all tensors; saturating.
+    pub fn elements(&self) -> u64 {
+        self.dtypes.iter().fold(0, |n, s| n.saturating_add(s.elements))
+    }
+
+    /// Whether one of the findings is an error.
+    pub fn fails(&self) -> bool {
+        self.findings.iter().any(|f| f.severity == Severity::Error)
+    }
+}
+
+/// Sums up a checkpoint.
+pub fn inspect(checkpoint: &Checkpoint) -> Inspection<'_> {
+    let mut dtypes: Vec<Share> = Vec::new();
+    for t in &checkpoint.tensors {
+        let elements = t.shape.as_ref().and_then(|s| s.numel()).unwrap_or(0);
+        match dtypes.iter_mut().find(|s| s.dtype == t.dtype) {
+            Some(share) => {
+                share.tensors += 1;
+                share.elements = share.elements.saturating_add(elements);
+            }
+            None => dtypes.push(Share { dtype: t.dtype, tensors: 1, elements }),
+        }
+    }
+    let mut findings = findings(checkpoint);
+    findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    let bytes = checkpoint.storages.iter().fold(0u64, |n, s| n.saturating_add(s.bytes));
+    Inspection { checkpoint, findings, dtypes, tied: tied(checkpoint), bytes }
+}
+
+/// Groups of tensors that are the same memory seen the same way: tied weights.
+fn tied(checkpoint: &Checkpoint) -> Vec<Vec<u32>> {
+    // Most files give every tensor a storage of its own; a count per storage tells without hashing.
+    let mut users = vec![0u32; checkpoint.storages.len()];
+    for p in checkpoint.tensors.iter().filter_map(|t| t.placement.as_ref()) {
+        if let Some(n) = users.get_mut(p.storage as usize) {
+            *n = n.saturating_add(1);
+        }
+    }
+    let shared = |t: &&TensorInfo| {
+        let storage = t.placement.as_ref().map(|p| p.storage as usize);
+        storage.is_some_and(|s| users.get(s).is_some_and(|&n| n > 1))
+            && t.shape.as_ref().is_none_or(|s| s.numel() != Some(0))
+    };
+    let mut known = HashMap::new();
+    let mut groups: Vec<Vec<u32>> = Vec::new();
+    for (i, t) in checkpoint.tensors.iter().enumerate().filter(|(_, t)| shared(t)) {
+        let Some(p) = &t.placement else { continue };
+        let at = *known.entry((p.storage, p.offset, &p.strides, &t.shape, t.dtype)).or_insert_with(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        if let (Some(group), Ok(i)) = (groups.get_mut(at), u32::try_from(i)) {
+            group.push(i);
+        }
+    }
+    groups.retain(|g| g.len() > 1);
+    groups
+}
+
+/// Remarks of the reader, and what the imports mean where the reader has not said so itself.
+fn findings(checkpoint: &Checkpoint) -> Vec<Finding> {
+    let mut out: Vec<Finding> = checkpoint.remarks.iter().map(of_remark).collect();
+    let said = |code: &str| checkpoint.remarks.iter().any(|r| r.code == code);
+    let of = |trust: Trust| -> Vec<&Import> { checkpoint.imports.iter().filter(|i| i.trust == trust).collect() };
+    let dangerous = of(Trust::Dangerous);
+    if !dangerous.is_empty() && !said("CK501") {
+        let names = in_words(&dangerous);
+        let verb = if dangerous.iter().any(|i| i.called) { "calls" } else { "asks for" };
+        let message = format!("the pickle {verb} {names}: loading the file runs code");
+        out.push(of_imports(
+            "CK501",
+            Severity::Error,
+            message,
+            "do not load it; ask for a safetensors file instead",
+            &dangerous,
+        ));
+    }
+    let unknown = of(Trust::Unknown);
+    if !unknown.is_empty() && !said("CK502") {
+        let message = format!("the pickle asks for {}, which is on no list of harmless names", in_words(&unknown));
+        let help = "look at what it does before loading the file with weights_only=False";
+        out.push(of_imports("CK502", Severity::Warning, message, help, &unknown));
+    }
+    if !checkpoint.complete && may_hold_code(checkpoint.format) && !said("CK503") {
+        let message = "not all of the file could be read: what it asks for is not known to the end".to_owned();
+        out.push(of_imports("CK503", Severity::Warning, message, "do not call it safe; fetch it again", &[]));
+    }
+    out
+}
+
+/// Whether files of this format can run code when they are loaded.
+pub fn may_hold_code(format: Format) -> bool {
+    !matches!(format, Format::Safetensors | Format::SafetensorsSharded | Format::Json | Format::Text)
+}
+
+/// The first few names, and how many more there are.
+fn in_words(imports: &[&Import]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<String> = imports.iter().take(SHOWN).map(|i| quoted(&i.global)).collect();
+    match imports.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn of_imports(code: &'static str, severity: Severity, message: String, help: &str, imports: &[&Import]) -> Finding {
+    let examples = imports.iter().take(5).map(|i| i.global.clone()).collect();
+    let rule = imports.iter().find_map(|i| i.rule.clone());
+    finding(code, severity, message, help.to_owned(), examples, rule)
+}
+
+fn of_remark(remark: &Remark) -> Finding {
+    let severity = if remark.error { Severity::Error } else { Severity::Warning };
+    finding(remark.code, severity, remark.message.clone(), remark.help.clone(), remark.examples.clone(), None)
+}
+
+fn finding(
+    code: &'static str,
+    severity: Severity,
+    message: String,
+    help: String,
+    examples: Vec<String>,
+    rule: Option<String>,
+) -> Finding {
+    Finding {
+        code,
+        rule,
+        severity,
+        claims: Vec::new(),
+        keys: examples.len(),
+        examples,
+        message,
+        help,
+        confidence: 1.0,
+        remedy: Remedy::None,
+        arguments: BTreeMap::new(),
+    }
+}
+
+/// The container that most likely is the model's state_dict: the one with the most tensors of its own, optimizers aside; the whole
+/// file where no container stands out.
+pub fn main_container(checkpoint: &Checkpoint) -> u32 {
+    let trains = |name: &str| {
+        name.split('.').any(|s| {
+            let s = s.to_ascii_lowercase();
+            s.contains("optim") || s.contains("sched") || s.contains("scaler") || s.contains("rng")
+        })
+    };
+    let own = checkpoint.containers.iter().enumerate().filter(|(_, c)| !trains(&c.name));
+    let total: usize = own.clone().map(|(_, c)| c.tensors).sum();
+    // The first of equals: files list the model before its averaged copy.
+    let largest = own.rev().max_by_key(|(_, c)| c.tensors);
+    match largest {
+        Some((at, c)) if c.tensors.saturating_mul(4) >= total => u32::try_from(at).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// The state_dict that `ckdiff snapshot` writes: the container called `name`, or the main one.
+///
+/// # Errors
+/// The containers that there are, where none is called so.
+pub fn state_dict<'a>(checkpoint: &'a Checkpoint, name: Option<&str>) -> Result<StateDict<'a>, Vec<Candidate>> {
+    let container = match name {
+        None => main_container(checkpoint),
+        Some(name) => {
+            let candidates = checkpoint.candidates();
+            match candidates.iter().find(|c| c.name == name) {
+                Some(found) => found.container,
+                None => return Err(candidates),
+            }
+        }
+    };
+    Ok(StateDict::below(checkpoint, container))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{Container, Placement, Shape, Storage};
+
+    fn checkpoint(containers: &[(&str, Option<u32>, usize)]) -> Checkpoint {
+        let mut out = Checkpoint::new("model.pth", Format::TorchZip);
+        out.containers = (containers.iter())
+            .map(|&(name, parent, tensors)| Container { name: name.into(), parent, tensors })
+            .collect();
+        out
+    }
+
+    fn tensor(path: &str, storage: u32, offset: u64) -> TensorInfo {
+        let placement = Some(Placement { storage, offset, strides: None });
+        let shape = Some(Shape::from([2, 3]));
+        TensorInfo {
+            path: path.into(),
+            container: 0,
+            dtype: Some(Dtype::F32),
+            shape,
+            role: Default::default(),
+            placement,
+        }
+    }
+
+    #[test]
+    fn the_state_dict_is_chosen_and_not_the_optimizer() {
+        let c = checkpoint(&[
+            ("", None, 0),
+            ("optimizer.state", Some(0), 60),
+            ("model", Some(0), 30),
+            ("ema", Some(0), 30),
+        ]);
+        assert_eq!(main_container(&c), 2);
+        let c = checkpoint(&[("", None, 1), ("state_dict", Some(0), 30)]);
+        assert_eq!(main_container(&c), 1);
+        let nested: Vec<_> = (0..9).map(|_| ("layer", Some(0), 2)).collect();
+        assert_eq!(main_container(&checkpoint(&[&[("", None, 0)], &nested[..]].concat())), 0);
+    }
+
+    #[test]
+    fn tensors_in_the_same_memory_are_tied_and_neighbours_in_one_storage_are_not() {
+        let mut c = checkpoint(&[("", None, 4)]);
+        c.storages = vec![Storage { file: 0, name: "0".into(), start: None, bytes: 48 }; 2];
+        c.tensors = vec![tensor("a", 0, 0), tensor("b", 0, 6), tensor("c", 1, 0), tensor("d", 0, 0)];
+        let inspection = inspect(&c);
+        assert_eq!(inspection.tied, [vec![0, 3]]);
+        assert_eq!((inspection.bytes, inspection.elements()), (96, 24));
+    }
+
+    #[test]
+    fn a_dangerous_import_is_an_error_and_an_unknown_one_a_warning() {
+        let mut c = checkpoint(&[("", None, 0)]);
+        let import = |global: &str, trust| Import {
+            global: global.into(),
+            trust,
+            called: true,
+            rule: None,
+            place: String::new(),
+        };
+        c.imports = vec![import("some.thing", Trust::Unknown), import("os.system", Trust::Dangerous)];
+        let inspection = inspect(&c);
+        assert!(inspection.fails());
+        let found: Vec<_> = inspection.findings.iter().map(|f| (f.code, f.severity)).collect();
+        assert_eq!(found, [("CK501", Severity::Error), ("CK502", Severity::Warning)]);
+    }
+
+    #[test]
+    fn a_pickle_that_was_not_read_to_the_end_is_never_called_clean() {
+        let mut c = checkpoint(&[("", None, 0)]);
+        c.complete = false;
+        assert_eq!(inspect(&c).findings[0].code, "CK503");
+    }
+}

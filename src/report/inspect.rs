@@ -1,0 +1,8 @@
+//! `ckdiff inspect`: one file, as JSON for programs and as text for people.
+
+mod fold;
+mod json;
+mod text;
+
+pub use json::json;
+pub use text::text;

@@ -1,0 +1,287 @@
+//! The inspection for people: what the file is, what is in it, what a pickle asks for; within one screen unless all is asked for.
+
+use std::io::{self, Write};
+
+use unicode_width::UnicodeWidthStr as _;
+
+use super::fold::{self, Line};
+use crate::checkpoint::{Checkpoint, Import, StateDict, TensorInfo, Trust, escaped};
+use crate::inspect::{Inspection, main_container, may_hold_code};
+use crate::report::style::{Style, Tone, count, pad, plural, short};
+use crate::report::text::{findings, spoken, table};
+
+/// Lines of tensors shown without `--all`.
+const SCREEN: usize = 32;
+/// Containers, tied groups, imports and the like shown without `--all`.
+const FEW: usize = 8;
+/// Width of the labels at the left.
+const LABEL: usize = 11;
+/// Dimensions written out.
+const DIMENSIONS: usize = 12;
+
+/// Writes an inspection as text.
+///
+/// # Errors
+/// What the writer reports.
+pub fn text(inspection: &Inspection<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let c = inspection.checkpoint;
+    head(inspection, style, out)?;
+    containers(c, style, out)?;
+    dtypes(inspection, style, out)?;
+    tied(inspection, style, out)?;
+    safety(c, style, out)?;
+    beside(c, style, out)?;
+    tensors(c, style, out)?;
+    if !inspection.findings.is_empty() {
+        writeln!(out)?;
+        findings(&inspection.findings, style, out)?;
+    }
+    Ok(())
+}
+
+/// What the file is and how much it holds.
+fn head(inspection: &Inspection<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let c = inspection.checkpoint;
+    let name = c.path.file_name().map_or_else(|| c.path.to_string_lossy(), |n| n.to_string_lossy());
+    let mut parts = vec![spoken(c.format).unwrap_or("list of keys").to_owned()];
+    if c.files.len() > 1 {
+        parts.push(plural(c.files.len(), "file"));
+    }
+    parts.push(plural(c.tensors.len(), "tensor"));
+    if inspection.elements() > 0 {
+        parts.push(format!("{} parameters", short(inspection.elements())));
+    }
+    if inspection.bytes > 0 {
+        parts.push(bytes(inspection.bytes));
+    }
+    if !c.complete {
+        parts.push("not whole".into());
+    }
+    writeln!(out, "{}   {}", style.paint(Tone::Title, &escaped(&name)), parts.join(", "))
+}
+
+/// The dicts that hold tensors, where there is more than the top level.
+fn containers(c: &Checkpoint, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let candidates = c.candidates();
+    if candidates.len() < 2 {
+        return Ok(());
+    }
+    let main = main_container(c);
+    let shown: Vec<_> = candidates.iter().filter(|d| d.container == main || !d.name.is_empty()).collect();
+    let limit = if style.all { shown.len() } else { FEW };
+    let columns = shown.iter().take(limit).map(|d| name_of(&d.name).width()).max().unwrap_or(0).min(60);
+    for (i, d) in shown.iter().take(limit).enumerate() {
+        let label = if i == 0 { "containers" } else { "" };
+        let parameters = short(StateDict::below(c, d.container).parameters());
+        let mark = if d.container == main { style.paint(Tone::Aside, "   shown below") } else { String::new() };
+        let row = format!(
+            "{}{}  {}, {parameters}",
+            pad(label, LABEL),
+            pad(&name_of(&d.name), columns),
+            plural(d.tensors, "tensor")
+        );
+        writeln!(out, "{row}{mark}")?;
+    }
+    more(shown.len(), limit, style, out)
+}
+
+/// A container's path, or what the top level is called.
+fn name_of(container: &str) -> String {
+    if container.is_empty() { "(top level)".into() } else { escaped(container).into_owned() }
+}
+
+fn dtypes(inspection: &Inspection<'_>, _: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let mut shares = inspection.dtypes.clone();
+    shares.sort_by_key(|s| std::cmp::Reverse(s.elements));
+    if shares.iter().all(|s| s.dtype.is_none()) {
+        return Ok(());
+    }
+    let part = |s: &crate::inspect::Share| {
+        let name = s.dtype.map_or("unknown", |d| d.name());
+        format!("{name} ×{} ({})", count(s.tensors), short(s.elements))
+    };
+    writeln!(out, "{}{}", pad("dtypes", LABEL), shares.iter().map(part).collect::<Vec<_>>().join(", "))
+}
+
+fn tied(inspection: &Inspection<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let tensors = &inspection.checkpoint.tensors;
+    let limit = if style.all { inspection.tied.len() } else { 3 };
+    for (i, group) in inspection.tied.iter().take(limit).enumerate() {
+        let names: Vec<String> =
+            (group.iter().take(4)).filter_map(|&t| tensors.get(t as usize)).map(|t| cut(&escaped(&t.path))).collect();
+        let others = if group.len() > 4 { format!(" and {} more", group.len() - 4) } else { String::new() };
+        writeln!(out, "{}{}{others}", pad(if i == 0 { "tied" } else { "" }, LABEL), names.join(" = "))?;
+    }
+    more(inspection.tied.len(), limit, style, out)
+}
+
+/// What a pickle asks for, what is dangerous first.
+fn safety(c: &Checkpoint, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let label = pad("asks for", LABEL);
+    if c.imports.is_empty() {
+        if !may_hold_code(c.format) && c.format.id().starts_with("safetensors") {
+            writeln!(out, "{label}nothing; safetensors holds no code")?;
+        } else if may_hold_code(c.format) && c.complete {
+            writeln!(out, "{label}nothing")?;
+        }
+        return Ok(());
+    }
+    let of = |trust: Trust| -> Vec<&Import> {
+        let mut seen = std::collections::HashSet::new();
+        c.imports.iter().filter(|i| i.trust == trust && seen.insert(&i.global)).collect()
+    };
+    let (dangerous, unknown, known) = (of(Trust::Dangerous), of(Trust::Unknown), of(Trust::Known));
+    let mut parts = Vec::new();
+    for (imports, word, tone) in [(&dangerous, "dangerous", Tone::Bad), (&unknown, "unknown", Tone::Doubtful)] {
+        if !imports.is_empty() {
+            parts.push(style.paint(tone, &format!("{} {word}", count(imports.len()))));
+        }
+    }
+    parts.push(format!("{} known", count(known.len())));
+    let total = dangerous.len() + unknown.len() + known.len();
+    writeln!(out, "{label}{} global{}", parts.join(", "), if total == 1 { "" } else { "s" })?;
+    let limit = if style.all { total } else { FEW };
+    let listed = if style.all { [dangerous, unknown, known].concat() } else { [dangerous, unknown].concat() };
+    for import in listed.iter().take(limit) {
+        let tone = match import.trust {
+            Trust::Dangerous => Tone::Bad,
+            Trust::Unknown => Tone::Doubtful,
+            Trust::Known => Tone::Aside,
+        };
+        let how = if import.called { "called" } else { "named" };
+        let place = if import.place.is_empty() { String::new() } else { format!(" in {}", escaped(&import.place)) };
+        let global = style.paint(tone, &cut(&escaped(&import.global)));
+        writeln!(out, "{:LABEL$}{global}   {}", "", style.paint(Tone::Aside, &format!("{how}{place}")))?;
+    }
+    more(listed.len(), limit, style, out)
+}
+
+/// Free-form metadata, and what is in the file beside tensors.
+fn beside(c: &Checkpoint, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let limit = if style.all { usize::MAX } else { FEW };
+    for (label, pairs) in [
+        (
+            "metadata",
+            c.metadata.iter().map(|(k, v)| format!("{}: {}", cut(&escaped(k)), cut(&escaped(v)))).collect::<Vec<_>>(),
+        ),
+        ("also holds", c.others.iter().map(|(path, what)| format!("{} ({what})", cut(&escaped(path)))).collect()),
+        (
+            "unreadable",
+            c.unreadable.iter().map(|u| format!("{}: {}", cut(&escaped(&u.path)), escaped(&u.why))).collect(),
+        ),
+    ] {
+        if pairs.is_empty() {
+            continue;
+        }
+        if label == "unreadable" || style.all {
+            for (i, pair) in pairs.iter().take(limit).enumerate() {
+                writeln!(out, "{}{pair}", pad(if i == 0 { label } else { "" }, LABEL))?;
+            }
+            more(pairs.len(), limit, style, out)?;
+        } else {
+            let others =
+                if pairs.len() > limit { format!(", … {} more", count(pairs.len() - limit)) } else { String::new() };
+            let text = format!("{}{others}", pairs.iter().take(limit).cloned().collect::<Vec<_>>().join(", "));
+            let lines = style.lines(&text, style.width.saturating_sub(LABEL));
+            for (i, line) in lines.iter().enumerate() {
+                writeln!(out, "{}{line}", pad(if i == 0 { label } else { "" }, LABEL))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every tensor, or patterns and modules that fit a screen.
+fn tensors(c: &Checkpoint, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    if c.tensors.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    if style.all {
+        let rows: Vec<[String; 3]> =
+            (c.tensors.iter()).map(|t| [escaped(&t.path).into_owned(), dtype(t).to_owned(), shape(t)]).collect();
+        return table::write(&rows, [false; 3], style, out);
+    }
+    let main = main_container(c);
+    let view = StateDict::below(c, main);
+    let (lines, hidden) = fold::lines(&view, SCREEN);
+    let rows: Vec<[String; 3]> = lines.into_iter().map(row).collect();
+    table::write(&rows, [false, false, true], style, out)?;
+    let note = match hidden {
+        0 if view.entries.len() == c.tensors.len() => return Ok(()),
+        0 => format!(
+            "{} of other containers; --all lists every tensor",
+            plural(c.tensors.len() - view.entries.len(), "tensor")
+        ),
+        n => format!("{} more; --all lists every tensor", plural(n, "tensor")),
+    };
+    writeln!(out, "  {}", style.paint(Tone::Aside, &note))
+}
+
+fn row(line: Line) -> [String; 3] {
+    match line {
+        Line::Tensors { pattern, shape, dtype, count: n } => {
+            let times = if n == 1 { String::new() } else { format!("×{}", count(n)) };
+            [
+                escaped(&pattern).into_owned(),
+                format!("{} {}", shape_of(shape.as_ref()), dtype.map_or("", |d| d.name())).trim().to_owned(),
+                times,
+            ]
+        }
+        Line::Module { pattern, tensors, elements } => {
+            [escaped(&pattern).into_owned(), plural(tensors, "tensor"), short(elements)]
+        }
+    }
+}
+
+fn dtype(t: &TensorInfo) -> &'static str {
+    t.dtype.map_or("?", |d| d.name())
+}
+
+fn shape(t: &TensorInfo) -> String {
+    shape_of(t.shape.as_ref())
+}
+
+/// A shape, cut after a dozen dimensions.
+fn shape_of(shape: Option<&crate::checkpoint::Shape>) -> String {
+    match shape {
+        None => "?".into(),
+        Some(s) if s.rank() <= DIMENSIONS => s.to_string(),
+        Some(s) => format!(
+            "[{} … {} dimensions]",
+            s.dims().iter().take(4).map(|d| format!("{d},")).collect::<Vec<_>>().join(" "),
+            s.rank()
+        ),
+    }
+}
+
+/// A name cut to what still reads as one.
+fn cut(text: &str) -> String {
+    const MOST: usize = 80;
+    match text.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or("")),
+        None => text.to_owned(),
+    }
+}
+
+/// `548 MB`, in powers of ten, as disks and downloads are counted.
+fn bytes(n: u64) -> String {
+    let (unit, name) = match n {
+        0..10_000 => return plural(usize::try_from(n).unwrap_or(usize::MAX), "byte"),
+        10_000..1_000_000 => (1e3, "kB"),
+        1_000_000..1_000_000_000 => (1e6, "MB"),
+        1_000_000_000..1_000_000_000_000 => (1e9, "GB"),
+        _ => (1e12, "TB"),
+    };
+    let value = n as f64 / unit;
+    let decimals = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    format!("{value:.decimals$} {name}")
+}
+
+fn more(total: usize, shown: usize, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    if total <= shown {
+        return Ok(());
+    }
+    let text = format!("{} more; --all lists them", count(total - shown));
+    writeln!(out, "{:LABEL$}{}", "", style.paint(Tone::Aside, &text))
+}
