@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::judge::Level;
 
@@ -41,14 +41,49 @@ Exit status:
 /// Compares the keys, shapes and dtypes of SOURCE with those that TARGET expects. Reads headers only, never runs what a
 /// pickle asks for, and needs no Python.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(name = "ckdiff", version, after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
 pub struct Cli {
+    /// Another question than the verdict.
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// The verdict: what it compares and what it promises.
     #[command(flatten)]
     pub verdict: VerdictArgs,
     /// What every command takes.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// The commands beside the verdict.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what is in a file: format, containers, tensors, sizes, what a pickle asks for
+    Inspect(InspectArgs),
+    /// Write what a checkpoint holds as expected.json, one key a line
+    Snapshot(SnapshotArgs),
+}
+
+/// The arguments of `ckdiff inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// A checkpoint in any format, an index of shards, a folder that holds one, or expected.json
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// The arguments of `ckdiff snapshot`.
+#[derive(Debug, Args)]
+pub struct SnapshotArgs {
+    /// The checkpoint to list
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where to write; standard output when not given
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// The dict inside FILE to list (`state_dict`, `model.ema`); the one with the most tensors when not given
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
 }
 
 /// The arguments of `ckdiff SOURCE TARGET`.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::checkpoint::{Candidate, Checkpoint, Dtype, Format, Import, Remark, StateDict, TensorInfo, Trust, quoted};
+use crate::checkpoint::{Checkpoint, Dtype, Format, Import, Remark, TensorInfo, Trust, quoted};
 use crate::explain::{Finding, Remedy, Severity};
 
 /// Everything that `ckdiff inspect` shows beyond the checkpoint itself.
@@ -189,24 +189,6 @@ pub fn main_container(checkpoint: &Checkpoint) -> u32 {
         Some((at, c)) if c.tensors.saturating_mul(4) >= total => u32::try_from(at).unwrap_or(0),
         _ => 0,
     }
-}
-
-/// The state_dict that `ckdiff snapshot` writes: the container called `name`, or the main one.
-///
-/// # Errors
-/// The containers that there are, where none is called so.
-pub fn state_dict<'a>(checkpoint: &'a Checkpoint, name: Option<&str>) -> Result<StateDict<'a>, Vec<Candidate>> {
-    let container = match name {
-        None => main_container(checkpoint),
-        Some(name) => {
-            let candidates = checkpoint.candidates();
-            match candidates.iter().find(|c| c.name == name) {
-                Some(found) => found.container,
-                None => return Err(candidates),
-            }
-        }
-    };
-    Ok(StateDict::below(checkpoint, container))
 }
 
 #[cfg(test)]

@@ -55,11 +55,14 @@ pub fn read(path: &Path) -> Result<Checkpoint, ReadError> {
 
 /// Reads a regular file.
 fn read_file(mut input: Input) -> Result<Checkpoint, ReadError> {
-    if safetensors::recognises(&input) || safetensors::resembles(&input) {
+    if safetensors::recognises(&input) {
         return safetensors::read(&mut input);
     }
-    match expected::read(&mut input)? {
-        expected::Json::Keys(checkpoint) => Ok(checkpoint),
-        expected::Json::Index(_) => Err(input.error("CK001", "an index of shards", "")),
+    if expected::recognises(&input) {
+        return match expected::read(&mut input)? {
+            expected::Json::Keys(checkpoint) => Ok(checkpoint),
+            expected::Json::Index(_) => Err(input.error("CK001", "an index of shards", "")),
+        };
     }
+    safetensors::read(&mut input)
 }

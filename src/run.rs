@@ -2,11 +2,13 @@
 
 use std::io::{self, Write};
 
-use crate::cli::{Cli, ColorArg};
+use crate::cli::{Cli, ColorArg, Command};
 use crate::report::style::Style;
 use crate::rules::RuleSet;
 
 mod failure;
+mod inspect;
+mod snapshot;
 mod suggest;
 mod verdict;
 
@@ -59,7 +61,11 @@ impl Cli {
 /// # Errors
 /// Where the question cannot be answered: a path that cannot be read, an unknown container, a rule that is not one.
 pub fn run(cli: &Cli, style: &Style, out: &mut dyn Write) -> Result<Status, Failure> {
-    verdict::run(cli, &cli.verdict, style, out)
+    match &cli.command {
+        None => verdict::run(cli, &cli.verdict, style, out),
+        Some(Command::Inspect(args)) => inspect::run(cli, args, style, out),
+        Some(Command::Snapshot(args)) => snapshot::run(cli, args, out),
+    }
 }
 
 /// The rules that ship with the program, and the user's over them.

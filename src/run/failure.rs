@@ -56,7 +56,11 @@ impl Failure {
 
 impl From<ReadError> for Failure {
     fn from(e: ReadError) -> Failure {
-        Failure { code: Some(e.code), what: format!("{}: {}", e.path.display(), e.what), help: e.remedy }
+        Failure {
+            code: Some(e.code),
+            what: format!("{}: {}", escaped(&e.path.to_string_lossy()), e.what),
+            help: e.remedy,
+        }
     }
 }
 

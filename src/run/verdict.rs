@@ -58,7 +58,7 @@ fn choose<'a>(
 }
 
 /// The container that `--container` names.
-fn named_container(source: &Checkpoint, candidates: &[Candidate], name: &str) -> Result<u32, Failure> {
+pub(super) fn named_container(source: &Checkpoint, candidates: &[Candidate], name: &str) -> Result<u32, Failure> {
     if let Some(candidate) = candidates.iter().find(|c| c.name == name) {
         return Ok(candidate.container);
     }

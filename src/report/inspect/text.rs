@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::fold::{self, Line};
-use crate::checkpoint::{Checkpoint, Import, StateDict, TensorInfo, Trust, escaped};
+use crate::checkpoint::{Checkpoint, Import, StateDict, Trust, escaped};
 use crate::inspect::{Inspection, main_container, may_hold_code};
 use crate::report::style::{Style, Tone, count, pad, plural, short};
 use crate::report::text::{findings, spoken, table};
@@ -27,7 +27,7 @@ pub fn text(inspection: &Inspection<'_>, style: &Style, out: &mut dyn Write) -> 
     let c = inspection.checkpoint;
     head(inspection, style, out)?;
     containers(c, style, out)?;
-    dtypes(inspection, style, out)?;
+    dtypes(inspection, out)?;
     tied(inspection, style, out)?;
     safety(c, style, out)?;
     beside(c, style, out)?;
@@ -90,7 +90,7 @@ fn name_of(container: &str) -> String {
     if container.is_empty() { "(top level)".into() } else { escaped(container).into_owned() }
 }
 
-fn dtypes(inspection: &Inspection<'_>, _: &Style, out: &mut dyn Write) -> io::Result<()> {
+fn dtypes(inspection: &Inspection<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut shares = inspection.dtypes.clone();
     shares.sort_by_key(|s| std::cmp::Reverse(s.elements));
     if shares.iter().all(|s| s.dtype.is_none()) {
@@ -100,7 +100,11 @@ fn dtypes(inspection: &Inspection<'_>, _: &Style, out: &mut dyn Write) -> io::Re
         let name = s.dtype.map_or("unknown", |d| d.name());
         format!("{name} ×{} ({})", count(s.tensors), short(s.elements))
     };
-    writeln!(out, "{}{}", pad("dtypes", LABEL), shares.iter().map(part).collect::<Vec<_>>().join(", "))
+    let mut parts: Vec<String> = shares.iter().take(FEW).map(part).collect();
+    if shares.len() > FEW {
+        parts.push(format!("{} more", shares.len() - FEW));
+    }
+    writeln!(out, "{}{}", pad("dtypes", LABEL), parts.join(", "))
 }
 
 fn tied(inspection: &Inspection<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
@@ -198,15 +202,22 @@ fn tensors(c: &Checkpoint, style: &Style, out: &mut dyn Write) -> io::Result<()>
     }
     writeln!(out)?;
     if style.all {
-        let rows: Vec<[String; 3]> =
-            (c.tensors.iter()).map(|t| [escaped(&t.path).into_owned(), dtype(t).to_owned(), shape(t)]).collect();
+        let rows: Vec<[String; 3]> = (c.tensors.iter())
+            .map(|t| {
+                [
+                    escaped(&t.path).into_owned(),
+                    shape_of(t.shape.as_ref()),
+                    t.dtype.map_or("?", |d| d.name()).to_owned(),
+                ]
+            })
+            .collect();
         return table::write(&rows, [false; 3], style, out);
     }
     let main = main_container(c);
     let view = StateDict::below(c, main);
     let (lines, hidden) = fold::lines(&view, SCREEN);
-    let rows: Vec<[String; 3]> = lines.into_iter().map(row).collect();
-    table::write(&rows, [false, false, true], style, out)?;
+    let rows: Vec<[String; 4]> = lines.into_iter().map(row).collect();
+    table::write(&rows, [false; 4], style, out)?;
     let note = match hidden {
         0 if view.entries.len() == c.tensors.len() => return Ok(()),
         0 => format!(
@@ -218,28 +229,21 @@ fn tensors(c: &Checkpoint, style: &Style, out: &mut dyn Write) -> io::Result<()>
     writeln!(out, "  {}", style.paint(Tone::Aside, &note))
 }
 
-fn row(line: Line) -> [String; 3] {
+fn row(line: Line) -> [String; 4] {
     match line {
         Line::Tensors { pattern, shape, dtype, count: n } => {
             let times = if n == 1 { String::new() } else { format!("×{}", count(n)) };
-            [
-                escaped(&pattern).into_owned(),
-                format!("{} {}", shape_of(shape.as_ref()), dtype.map_or("", |d| d.name())).trim().to_owned(),
-                times,
-            ]
+            [key(&pattern), shape_of(shape.as_ref()), dtype.map_or("?", |d| d.name()).to_owned(), times]
         }
         Line::Module { pattern, tensors, elements } => {
-            [escaped(&pattern).into_owned(), plural(tensors, "tensor"), short(elements)]
+            [key(&pattern), plural(tensors, "tensor"), short(elements), String::new()]
         }
     }
 }
 
-fn dtype(t: &TensorInfo) -> &'static str {
-    t.dtype.map_or("?", |d| d.name())
-}
-
-fn shape(t: &TensorInfo) -> String {
-    shape_of(t.shape.as_ref())
+/// A key or pattern in a table: escaped, cut, and visible where it is empty.
+fn key(pattern: &str) -> String {
+    if pattern.is_empty() { "\"\"".into() } else { cut(&escaped(pattern)) }
 }
 
 /// A shape, cut after a dozen dimensions.
@@ -257,7 +261,7 @@ fn shape_of(shape: Option<&crate::checkpoint::Shape>) -> String {
 
 /// A name cut to what still reads as one.
 fn cut(text: &str) -> String {
-    const MOST: usize = 80;
+    const MOST: usize = 96;
     match text.char_indices().nth(MOST) {
         Some((at, _)) => format!("{}…", text.get(..at).unwrap_or("")),
         None => text.to_owned(),
