@@ -71,6 +71,7 @@ pub(crate) fn read(input: &mut Input) -> Result<Checkpoint, ReadError> {
         reading: Reading::new(false, true),
         data: PREFIX + length,
         faults: Vec::new(),
+        broken: Default::default(),
         next: 0,
         in_order: true,
         metadata_seen: false,
@@ -113,6 +114,8 @@ struct Header {
     data: u64,
     /// What is wrong with which tensor (position in `out.tensors`).
     faults: Vec<(usize, String)>,
+    /// Tensors whose fault lies in the entry itself, so that the library refuses it even where a later entry of the same key is sound.
+    broken: std::collections::HashSet<usize>,
     /// Where the next tensor begins when all of them stand one after the other.
     next: u64,
     /// Whether they did so far.
@@ -163,6 +166,9 @@ impl Header {
     fn push(&mut self, key: String, entry: Entry) {
         let at = self.out.tensors.len();
         let Entry { dtype, shape, offsets, mut fault, .. } = entry;
+        if fault.is_some() {
+            self.broken.insert(at);
+        }
         let mut placement = None;
         if let Some((start, end)) = offsets {
             if end < start {

@@ -19,6 +19,12 @@ struct Range {
 /// Checks the layout against the `size` bytes of data that the file holds, and takes out what cannot be read.
 pub(super) fn checked(mut header: Header, size: u64) -> Checkpoint {
     let last_of_name = drop_earlier(&mut header);
+    if let Some((at, why)) =
+        header.faults.iter().find(|(at, _)| last_of_name.contains(at) && header.broken.contains(at))
+    {
+        let key = header.out.tensors.get(*at).map_or("", |t| &*t.path);
+        header.complain(format!("the first entry of {}, which a later one replaces: {why}", quoted(key)));
+    }
     let Header { mut out, data, faults, next, in_order, .. } = header;
     let mut faults = faults;
     let mut lost = last_of_name;

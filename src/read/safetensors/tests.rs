@@ -145,6 +145,16 @@ fn of_a_key_given_twice_the_last_counts() {
 }
 
 #[test]
+fn a_broken_entry_is_an_error_even_where_a_later_one_replaces_it() {
+    let text =
+        r#"{"a":{"dtype":"F33","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#;
+    let read = header(text, 4);
+    assert_eq!((read.tensors.len(), read.unreadable.len()), (1, 0));
+    assert!(errors(&read)[0].contains("first entry of `a`"), "{:?}", read.remarks);
+    assert!(!library_loads(&file(text, 4)));
+}
+
+#[test]
 fn a_header_length_that_lies_is_told_with_the_numbers() {
     let mut bytes = file(TWO, 32);
     bytes[..8].copy_from_slice(&(1u64 << 63).to_le_bytes());
