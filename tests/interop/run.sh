@@ -2,6 +2,7 @@
 # Checks ckdiff against the real PyTorch and safetensors, on files that they write during the test.
 #
 #   tests/interop/run.sh [BINARY]      BINARY: a built ckdiff; without it, cargo builds one
+#   tests/interop/run.sh --python      only makes the environment and prints the path of its Python
 #
 # The Python environment is made once (2.4 GB to download, about 2 minutes) and kept outside the checkout, in
 # ${XDG_CACHE_HOME:-$HOME/.cache}/ckdiff-interop-<hash of requirements.txt>. It takes Python 3.11 or later (PYTHON=...).
@@ -30,6 +31,10 @@ environment() {
 }
 
 environment
+if [ "${1:-}" = --python ]; then
+    echo "$venv/bin/python"
+    exit
+fi
 binary=${1:-}
 if [ -z "$binary" ]; then
     cargo build --quiet --manifest-path "$root/Cargo.toml"
