@@ -8,6 +8,7 @@ mod entry;
 mod expected;
 mod input;
 mod json;
+pub mod log;
 mod place;
 mod safetensors;
 

@@ -8,11 +8,13 @@ mod about;
 mod error;
 mod example;
 mod load;
+mod texts;
 mod wrappers;
 
 pub use about::{About, Grade};
 pub use error::RuleError;
 pub use example::{Example, Line};
+pub use texts::Saying;
 pub use wrappers::{Part, Place, Wrapper};
 
 /// Every rule file that ships with the program: id (path below `rules/` without suffix) and text.
@@ -29,6 +31,8 @@ pub struct RuleSet {
     pub wrappers: Vec<Wrapper>,
     /// Prefixes under which one model sits inside a larger one.
     pub parts: Vec<Part>,
+    /// Error texts that name their cause by themselves.
+    pub sayings: Vec<Saying>,
 }
 
 impl RuleSet {

@@ -14,6 +14,9 @@ pub struct Example {
     /// What the model expects.
     #[serde(default)]
     pub target: Vec<Line>,
+    /// An error text, for rules that read logs.
+    #[serde(default)]
+    pub log: String,
     /// A part of the message that the rule's finding must have.
     #[serde(default)]
     pub says: String,

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use super::about::File;
-use super::{RuleError, RuleSet, wrappers};
+use super::{RuleError, RuleSet, texts, wrappers};
 
 /// The largest rule file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -51,10 +51,14 @@ pub(super) fn one(set: &mut RuleSet, id: &str, text: &str) -> Result<(), RuleErr
             let matching = parse(set, id, text)?;
             wrappers::add(set, id, matching)
         }
+        "texts" => {
+            let matching = parse(set, id, text)?;
+            texts::add(set, id, matching)
+        }
         known if ELSEWHERE.contains(&known) => Ok(()),
         _ => Err(RuleError::new(
             id,
-            format!("`{kind}` is no kind of rule; put the file into wrappers/, {}/", ELSEWHERE.join("/, ")),
+            format!("`{kind}` is no kind of rule; put the file into wrappers/, texts/, {}/", ELSEWHERE.join("/, ")),
         )),
     }
 }
