@@ -79,17 +79,6 @@ fn every_real_log_gives_exactly_the_keys_that_stand_in_it() {
         if report.is_empty() {
             wrong.push(format!("{file}: nothing recognised"));
         }
-        if std::env::var_os("CKDIFF_LOGS").is_some() {
-            eprintln!(
-                "{file} {} {:?} m{} u{} s{} {:?}",
-                report.kind,
-                report.model_class,
-                report.missing_keys.len(),
-                report.unexpected_keys.len(),
-                report.size_mismatches.len(),
-                report.key_errors
-            );
-        }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -15,6 +15,7 @@ mod scan;
 mod shapes;
 mod single;
 mod squeezed;
+mod words;
 
 pub use clean::MOST_BYTES;
 pub use single::{KeyError, Lookup};

@@ -309,9 +309,7 @@ fn block(text: &str, from: usize) -> Option<KeyList> {
             }
         } else if let Some(length) = dots(text, skip_blank(text, at)).filter(|&d| word.len() <= d.max(5)) {
             out.truncated |= length > 0;
-        } else if is_group(word) && !is_prose(word) {
-            out.keys.extend(expand(word));
-        } else if !out.keys.is_empty() && word.split(", ").all(|w| is_group(w) || w.contains('}') || w.contains('{')) {
+        } else if !is_prose(word) && (is_group(word) || !out.keys.is_empty() && word.split(", ").all(is_group)) {
             out.keys.extend(expand(word));
         } else {
             break;

@@ -87,7 +87,7 @@ fn lookup(text: &str, marker: usize) -> Lookup {
         .take(30)
         .find(|l| l.trim_start().starts_with("-->") || l.trim_start().starts_with("---->"));
     let line = arrow.or_else(|| before.lines().rev().filter(code).nth(usize::from(!before.ends_with('\n'))));
-    line.map_or(Lookup::Unknown, |line| owner(line))
+    line.map_or(Lookup::Unknown, owner)
 }
 
 /// Whose dict the last subscript of a line of Python looks into.
