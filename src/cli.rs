@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::judge::Level;
 
+const USAGE: &str = "ckdiff [OPTIONS] <SOURCE> <TARGET>\n       ckdiff [OPTIONS] <COMMAND>";
+
 const AFTER_HELP: &str = "\
 Examples:
   ckdiff model.pth expected.json                  will it load, if not why, what is the fix
@@ -41,7 +43,7 @@ Exit status:
 /// Compares the keys, shapes and dtypes of SOURCE with those that TARGET expects. Reads headers only, never runs what a
 /// pickle asks for, and needs no Python.
 #[derive(Debug, Parser)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(arg_required_else_help = true, override_usage = USAGE)]
 #[command(name = "ckdiff", version, after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
 pub struct Cli {
     /// Another question than the verdict.
@@ -90,10 +92,10 @@ pub struct SnapshotArgs {
 #[derive(Debug, Args)]
 pub struct VerdictArgs {
     /// The checkpoint: .pth, .pt, .ckpt, .bin, .pkl, .safetensors, an index of shards, or a folder that holds one
-    #[arg(value_name = "SOURCE", required = true)]
+    #[arg(value_name = "SOURCE")]
     pub source: Option<PathBuf>,
     /// What the model expects: expected.json, or another checkpoint
-    #[arg(value_name = "TARGET", required = true)]
+    #[arg(value_name = "TARGET")]
     pub target: Option<PathBuf>,
     /// How much must hold for exit status 0
     #[arg(long, value_enum, default_value_t)]
@@ -189,7 +191,16 @@ mod tests {
     }
 
     #[test]
-    fn one_path_alone_is_an_error() {
-        assert!(Cli::try_parse_from(["ckdiff", "a.pth"]).is_err());
+    fn flags_may_stand_before_or_behind_the_command() {
+        for line in ["ckdiff --format json inspect a.pth", "ckdiff inspect a.pth --format json"] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert!(matches!(&cli.command, Some(Command::Inspect(args)) if args.file.as_os_str() == "a.pth"));
+            assert_eq!(cli.common.format, FormatArg::Json);
+        }
+    }
+
+    #[test]
+    fn no_arguments_show_the_help() {
+        assert!(Cli::try_parse_from(["ckdiff"]).is_err());
     }
 }

@@ -61,6 +61,10 @@ impl Cli {
 /// # Errors
 /// Where the question cannot be answered: a path that cannot be read, an unknown container, a rule that is not one.
 pub fn run(cli: &Cli, style: &Style, out: &mut dyn Write) -> Result<Status, Failure> {
+    if let (Some(_), Some(path)) = (&cli.command, &cli.verdict.source) {
+        let what = format!("{}: a path before a command has no meaning", path.display());
+        return Err(Failure::new(what).help("for a file that is called like a command, write ./ before its name"));
+    }
     match &cli.command {
         None => verdict::run(cli, &cli.verdict, style, out),
         Some(Command::Inspect(args)) => inspect::run(cli, args, style, out),

@@ -55,6 +55,11 @@ fn sides(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Result<
     let columns = a.width().max(b.width());
     writeln!(out, "{}  {}   {}", style.paint(Tone::Title, "source"), pad(&a, columns), summary(source))?;
     writeln!(out, "{}  {}   {}", style.paint(Tone::Title, "target"), pad(&b, columns), summary(target))?;
+    let lists = |side: &StateDict<'_>| side.checkpoint.format == Format::Json;
+    if lists(source) && !lists(target) && report.verdict != Verdict::Loads {
+        let hint = "the source is a list of keys and the target holds weights: exchange them if that was not meant";
+        writeln!(out, "        {}", style.paint(Tone::Aside, hint))?;
+    }
     let rivals = rivals(report);
     if !rivals.is_empty() {
         let names: Vec<String> =

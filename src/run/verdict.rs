@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 use std::io::Write;
+use std::path::Path;
+
+use clap::CommandFactory as _;
 
 use super::{Failure, Status, deliver, rules, suggest};
 use crate::align::align;
@@ -17,10 +20,14 @@ use crate::report::{json, text};
 /// Reads both sides, aligns, compares, explains, judges, and writes the report.
 pub(super) fn run(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Write) -> Result<Status, Failure> {
     let (Some(source), Some(target)) = (&args.source, &args.target) else {
-        return Err(Failure::new("two paths are needed: ckdiff SOURCE TARGET"));
+        return Err(Failure::new(
+            "TARGET is missing: what the model expects, as expected.json or as another checkpoint",
+        )
+        .help("ckdiff --help shows how to write expected.json; ckdiff inspect FILE shows what one file holds"));
     };
     let rules = rules(cli)?;
-    let (source, target) = (read(source)?, read(target)?);
+    let source = read(source).map_err(|e| hint_at_command(Failure::from(e), source))?;
+    let target = read(target)?;
     let (source, target, others) = choose(&source, &target, args.container.as_deref())?;
     let alignment = align(&source, &target, &rules);
     let differences = compare(&source, &target, &alignment);
@@ -39,6 +46,16 @@ pub(super) fn run(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Wr
         FormatArg::Json => json::verdict(&report, out),
     })?;
     Ok(if report.holds { Status::Holds } else { Status::Fails })
+}
+
+/// A command that is misspelt is taken for a path; where there is no such file, the command is named.
+fn hint_at_command(failure: Failure, source: &Path) -> Failure {
+    let cli = Cli::command();
+    let commands = cli.get_subcommands().map(clap::Command::get_name);
+    match source.to_str().filter(|_| !source.exists()).and_then(|word| suggest::nearest(word, commands)) {
+        Some(near) => failure.help(format!("did you mean the command `{near}`?")),
+        None => failure,
+    }
 }
 
 /// Picks the state_dict of each side, and lists what else the source holds.
