@@ -280,6 +280,19 @@ fn piece(text: &str, at: usize) -> (&str, Option<char>) {
     (ahead, None)
 }
 
+/// Cuts at commas that are not within braces.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0usize;
+    text.split(move |c| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ',' && depth == 0
+    })
+}
+
 /// Whether the line at `at` continues a comma list: nothing but keys, and not much longer than the lines before it (whose
 /// first may have lost a logger's prefix).
 fn goes_on(text: &str, at: usize, width: usize, open: bool, listed: bool, full: bool) -> bool {
@@ -309,8 +322,10 @@ fn block(text: &str, from: usize) -> Option<KeyList> {
             }
         } else if let Some(length) = dots(text, skip_blank(text, at)).filter(|&d| word.len() <= d.max(5)) {
             out.truncated |= length > 0;
-        } else if !is_prose(word) && (is_group(word) || !out.keys.is_empty() && word.split(", ").all(is_group)) {
+        } else if !is_prose(word) && is_group(word) {
             out.keys.extend(expand(word));
+        } else if word.len() < WIDEST && pieces(word).all(|w| is_group(w.trim().trim_end_matches('.'))) {
+            out.keys.extend(pieces(word).flat_map(|w| expand(w.trim().trim_end_matches('.'))));
         } else {
             break;
         }

@@ -42,6 +42,8 @@ pub(super) enum Where {
 pub(super) enum Marker {
     /// `Error(s) in loading state_dict for CLASS:`.
     Class,
+    /// `CLASS LOAD REPORT from:`.
+    ClassBefore,
     /// `Some weights of CLASS were not …`.
     SomeWeightsOf,
     /// The word "key" with its side; what it announces follows within some words.
@@ -94,9 +96,10 @@ const MARKERS: &[(&str, Marker, &str)] = &[
     ("notinitializedfrompretrainedmodel:", List(Missing), "transformers"),
     ("foundshape", Shapes(FileFirst, Before), "transformers"),
     ("tryingtosetatensorofshape", Shapes(FileFirst, After("in")), "transformers"),
-    ("|unexpected|", Row(Some(Unexpected)), "load-report"),
-    ("|missing|", Row(Some(Missing)), "load-report"),
-    ("|mismatch|", Row(None), "load-report"),
+    ("loadreportfrom:", Marker::ClassBefore, "load-report"),
+    ("|unexpected", Row(Some(Unexpected)), "load-report"),
+    ("|missing", Row(Some(Missing)), "load-report"),
+    ("|mismatch", Row(None), "load-report"),
     ("thefollowingkeysaremissing:", List(Missing), "diffusers"),
     ("expectedshape", Shapes(ModelFirst, Before), "diffusers"),
     ("missingadapterkey", Keys(Missing), "peft"),
@@ -130,6 +133,7 @@ const MARKERS: &[(&str, Marker, &str)] = &[
     ("notfoundinparams_dict", Key(Unexpected, Before), "sglang"),
     // Others
     ("receivesashape", Shapes(FileFirst, Before), "paddle"),
+    ("unabletoload'", Shapes(FileFirst, Behind), "fvcore"),
     ("isnotfoundintheprovideddict", Key(Missing, Before), "paddle"),
     ("weightexpectsshape", Shapes(ModelFirst, Since("forweight")), "keras"),
     ("notfoundincheckpoint", Key(Missing, Since("key")), "tensorflow"),

@@ -60,6 +60,7 @@ impl Scan<'_> {
         }
         let used = match found.marker {
             Marker::Class => self.class(behind),
+            Marker::ClassBefore => self.class_before(found),
             Marker::SomeWeightsOf => self.some_weights_of(found),
             Marker::Keys(side) => self.keys(side, found, behind),
             Marker::List(side) => self.list(side, behind, found.form),
@@ -127,6 +128,15 @@ impl Scan<'_> {
         self.out.model_class.get_or_insert(name);
         self.note("load-state-dict", 0);
         true
+    }
+
+    /// `BertModel LOAD REPORT from: …`
+    fn class_before(&mut self, found: Found) -> bool {
+        let name = last_word(self.clean(), self.squeezed.origin(found.start)).unwrap_or_default();
+        if is_class(&name) {
+            self.out.model_class.get_or_insert(name);
+        }
+        false
     }
 
     /// `Some weights of BertModel were not …`, and not `Some weights of the model checkpoint at …`.
@@ -268,6 +278,11 @@ impl Scan<'_> {
         let start = line_start(clean, bar);
         let line = window(clean, start, 4096).split('\n').next().unwrap_or("");
         let pattern = clean.get(start..bar).unwrap_or("").trim().trim_start_matches('|').trim();
+        let status = line.get(bar - start..).unwrap_or("").trim_start_matches('|').trim_start();
+        let status = status.trim_start_matches(|c: char| c.is_ascii_alphabetic()).trim_start();
+        if !(status.is_empty() || status.starts_with('|')) {
+            return false;
+        }
         if pattern.is_empty() || pattern.contains('|') || !pattern.contains(|c: char| c.is_alphabetic()) {
             return false;
         }

@@ -10,7 +10,7 @@ pub(super) const REACH: usize = 700;
 pub(super) fn announced(text: &str, behind: usize) -> Option<(usize, Style, &'static str)> {
     let ahead = window(text, behind, 160);
     let bytes = ahead.as_bytes();
-    let mut at = if ahead.starts_with("(s)") { 3 } else { 0 };
+    let mut at = 0;
     let words_end = |at: usize| ahead.get(..at).map(|w| w.split_whitespace().collect::<String>()).unwrap_or_default();
     let form = |at: usize| match words_end(at).to_ascii_lowercase() {
         w if w.contains("sourcestate_dict") => "mmengine",
@@ -39,7 +39,10 @@ pub(super) fn announced(text: &str, behind: usize) -> Option<(usize, Style, &'st
             b'(' => {
                 let inner = ahead.get(at + 1..)?;
                 match inner.split_once(')') {
-                    Some((count, _)) if count.chars().all(|c| c.is_ascii_digit()) => at += count.len() + 2,
+                    // `key(s)`, or how many there are.
+                    Some((word, _)) if word.trim() == "s" || word.chars().all(|c| c.is_ascii_digit()) => {
+                        at += word.len() + 2;
+                    }
                     _ => return Some((place, Style::Quoted, form(at))),
                 }
             }
