@@ -1,5 +1,7 @@
 //! How text looks: colour or none, and how wide.
 
+use std::io::{self, Write};
+
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Effects, Style as Ansi};
@@ -123,6 +125,23 @@ impl Style {
         }
         lines
     }
+}
+
+/// Writes `label` (of `columns` visible columns) and `text` behind it, wrapped under its own beginning. Returns the columns that
+/// the last line takes; the line is not ended yet.
+///
+/// # Errors
+/// What the writer reports.
+pub fn hang(style: &Style, out: &mut dyn Write, label: &str, columns: usize, text: &str) -> io::Result<usize> {
+    write!(out, "{label}")?;
+    let lines = style.lines(text, style.width.saturating_sub(columns));
+    for (i, line) in lines.iter().enumerate() {
+        if i > 0 {
+            write!(out, "\n{:columns$}", "")?;
+        }
+        write!(out, "{line}")?;
+    }
+    Ok(columns + lines.last().map_or(0, |l| l.width()))
 }
 
 /// `text` with spaces behind it up to `columns`, by the width that a terminal gives each character.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::style::{Style, Tone, count, pad, plural, short};
+use super::style::{Style, Tone, count, hang, pad, plural, short};
 use crate::align::{Match, Step};
 use crate::checkpoint::{Candidate, Format, StateDict, escaped};
 use crate::explain::{Finding, Remedy, Severity};
@@ -53,24 +53,35 @@ fn sides(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Result<
     let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
     let (a, b) = (escaped(&a), escaped(&b));
     let columns = a.width().max(b.width());
-    writeln!(out, "{}  {}   {}", style.paint(Tone::Title, "source"), pad(&a, columns), summary(source))?;
-    writeln!(out, "{}  {}   {}", style.paint(Tone::Title, "target"), pad(&b, columns), summary(target))?;
-    let lists = |side: &StateDict<'_>| side.checkpoint.format == Format::Json;
-    if lists(source) && !lists(target) && report.verdict != Verdict::Loads {
-        let hint = "the source is a list of keys and the target holds weights: exchange them if that was not meant";
-        writeln!(out, "        {}", style.paint(Tone::Aside, hint))?;
+    for (label, name, side) in [("source", a, source), ("target", b, target)] {
+        let text = format!("{}   {}", pad(&name, columns), summary(side));
+        hang(style, out, &format!("{}  ", style.paint(Tone::Title, label)), 8, &text)?;
+        writeln!(out)?;
     }
-    let rivals = rivals(report);
-    if !rivals.is_empty() {
-        let names: Vec<String> =
-            rivals.iter().map(|c| format!("`{}` ({})", escaped(&c.name), plural(c.tensors, "tensor"))).collect();
-        writeln!(
-            out,
-            "        {}",
-            style.paint(Tone::Aside, &format!("also in the file: {}; --container picks", names.join(", ")))
-        )?;
+    for aside in asides(report) {
+        for line in style.lines(&aside, style.width.saturating_sub(8)) {
+            writeln!(out, "        {}", style.paint(Tone::Aside, &line))?;
+        }
     }
     Ok(())
+}
+
+/// What may explain a verdict that surprises: sides the wrong way round, another state_dict in the file.
+fn asides(report: &Report<'_>) -> Vec<String> {
+    let mut asides = Vec::new();
+    let lists = |side: &StateDict<'_>| side.checkpoint.format == Format::Json;
+    if lists(report.source) && !lists(report.target) && report.verdict != Verdict::Loads {
+        let hint = "the source is a list of keys and the target holds weights: exchange them if that was not meant";
+        asides.push(hint.to_owned());
+    }
+    let rivals: Vec<String> = rivals(report)
+        .into_iter()
+        .map(|c| format!("`{}` ({})", escaped(&c.name), plural(c.tensors, "tensor")))
+        .collect();
+    if !rivals.is_empty() {
+        asides.push(format!("also in the file: {}; --container picks", rivals.join(", ")));
+    }
+    asides
 }
 
 /// `torch zip, `state_dict`, 730 tensors, 20.9 M parameters`
@@ -136,27 +147,21 @@ pub(super) fn findings(findings: &[Finding], style: &Style, out: &mut dyn Write)
             Severity::Note => Tone::Remark,
         };
         let indent = severities + 2 + finding.code.len() + 2;
-        let room = style.width.saturating_sub(indent);
-        let lines = style.lines(&escaped(&finding.message), room);
+        let head = format!("{}  {}  ", style.paint(tone, &pad(finding.severity.id(), severities)), finding.code);
+        let used = hang(style, out, &head, indent, &escaped(&finding.message))?;
         let rule = finding.rule.as_deref().map(escaped).unwrap_or_default();
-        for (i, line) in lines.iter().enumerate() {
-            if i == 0 {
-                let severity = style.paint(tone, &pad(finding.severity.id(), severities));
-                write!(out, "{severity}  {}  {line}", finding.code)?;
-            } else {
-                write!(out, "\n{:indent$}{line}", "")?;
-            }
-        }
-        let used = indent + lines.last().map_or(0, |l| l.width());
         let gap = style.width.saturating_sub(used + rule.width());
-        if !rule.is_empty() && (gap >= 2 || !style.wrap) {
+        let beside = gap >= 2 || !style.wrap;
+        if !rule.is_empty() && beside {
             write!(out, "{:gap$}{}", "", style.paint(Tone::Aside, &rule), gap = gap.max(2))?;
         }
         writeln!(out)?;
         if !finding.help.is_empty() {
-            for line in style.lines(&escaped(&finding.help), room) {
-                writeln!(out, "{:indent$}{line}", "")?;
-            }
+            hang(style, out, &" ".repeat(indent), indent, &escaped(&finding.help))?;
+            writeln!(out)?;
+        }
+        if !rule.is_empty() && !beside {
+            writeln!(out, "{:indent$}{}", "", style.paint(Tone::Aside, &rule))?;
         }
     }
     Ok(())
@@ -177,7 +182,7 @@ fn coverage(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Resu
     };
     writeln!(out, "{}", row("as it is", coverage.before))?;
     let edited = coverage.after != coverage.before;
-    let rules = short_rules(report).filter(|rules| edited && LABEL + 40 + rules.width() <= style.width);
+    let rules = short_rules(report).filter(|rules| edited && LABEL + 2 * digits + 17 + rules.width() <= style.width);
     if edited {
         write!(out, "{}", row("fixed", coverage.after))?;
         if let Some(rules) = &rules {
@@ -229,8 +234,10 @@ fn all_rules(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Res
         let columns =
             shown.iter().map(|(text, _)| text.width()).max().unwrap_or(0).min(style.width.saturating_sub(LABEL + 14));
         for (i, (text, keys)) in shown.iter().enumerate() {
-            let keys = style.paint(Tone::Aside, &plural(*keys, "key"));
-            writeln!(out, "{}{}   {keys}", pad(if i == 0 { label } else { "" }, LABEL), pad(text, columns))?;
+            let used = hang(style, out, &pad(if i == 0 { label } else { "" }, LABEL), LABEL, &pad(text, columns))?;
+            let keys = plural(*keys, "key");
+            let fits = !style.wrap || used + 3 + keys.len() <= style.width;
+            writeln!(out, "{}", if fits { format!("   {}", style.paint(Tone::Aside, &keys)) } else { String::new() })?;
         }
         if shown.len() < rules.len() {
             writeln!(out, "{:LABEL$}{} more; --all lists them", "", count(rules.len() - shown.len()))?;
@@ -266,10 +273,20 @@ fn answer(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Result
     };
     let level = match (report.holds, report.level) {
         (true, Level::Strict) => String::new(),
-        (true, level) => format!("   accepted at --level {}", level.id()),
-        (false, _) if report.verdict == Verdict::LoadsAfterFix => "   --level fixable accepts that".to_owned(),
-        (false, _) if resizable => "   --level resizable accepts that".to_owned(),
+        (true, level) => format!("accepted at --level {}", level.id()),
+        (false, _) if report.verdict == Verdict::LoadsAfterFix => "--level fixable accepts that".to_owned(),
+        (false, _) if resizable => "--level resizable accepts that".to_owned(),
         (false, _) => String::new(),
     };
-    writeln!(out, "{}{}{}", pad("verdict", LABEL), style.paint(tone, &words), style.paint(Tone::Aside, &level))
+    let aside = style.paint(Tone::Aside, &level);
+    let beside = LABEL + words.width() + 3 + level.width() <= style.width;
+    write!(out, "{}{}", pad("verdict", LABEL), style.paint(tone, &words))?;
+    match (level.is_empty(), beside) {
+        (true, _) => writeln!(out),
+        (false, true) => writeln!(out, "   {aside}"),
+        (false, false) => writeln!(out, "\n{:LABEL$}{aside}", ""),
+    }
 }
+
+#[cfg(test)]
+mod tests;
