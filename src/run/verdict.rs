@@ -64,8 +64,8 @@ fn choose<'a>(
     target: &'a Checkpoint,
     named: Option<&str>,
 ) -> Result<(StateDict<'a>, StateDict<'a>, Vec<Candidate>), Failure> {
-    let (candidates, wanted) = (source.candidates(), target.candidates());
-    let target_view = StateDict::below(target, wanted.first().map_or(0, |c| c.container));
+    let candidates = source.candidates();
+    let target_view = StateDict::below(target, first_with_tensors(target, &target.candidates()));
     let chosen = match named {
         Some(name) => named_container(source, &candidates, name)?,
         None => most_identical(source, &candidates, &target_view),
@@ -90,10 +90,10 @@ pub(super) fn named_container(source: &Checkpoint, candidates: &[Candidate], nam
     })
 }
 
-/// The container with the most names of the target; of equals the first, which is the outermost.
+/// The container with the most names of the target; where none has any, the first on the way down that holds tensors itself.
 fn most_identical(source: &Checkpoint, candidates: &[Candidate], target: &StateDict<'_>) -> u32 {
     let wanted: HashSet<&str> = target.entries.iter().map(|e| e.key.as_str()).collect();
-    let mut best = (0, 0);
+    let mut best = (0, first_with_tensors(source, candidates));
     for candidate in candidates {
         let view = StateDict::below(source, candidate.container);
         let hits = view.entries.iter().filter(|e| wanted.contains(e.key.as_str())).count();
@@ -102,4 +102,18 @@ fn most_identical(source: &Checkpoint, candidates: &[Candidate], target: &StateD
         }
     }
     best.1
+}
+
+/// From the top down, always into the container with the most tensors, to the first that holds some directly.
+fn first_with_tensors(checkpoint: &Checkpoint, candidates: &[Candidate]) -> u32 {
+    let mut at = 0;
+    while checkpoint.containers.get(at as usize).is_some_and(|c| c.tensors == 0) {
+        let parent = |c: &&Candidate| checkpoint.containers.get(c.container as usize).and_then(|c| c.parent);
+        // `max_by_key` takes the last of equals; the first is wanted.
+        match candidates.iter().rev().filter(|c| parent(c) == Some(at)).max_by_key(|c| c.tensors) {
+            Some(inner) => at = inner.container,
+            None => break,
+        }
+    }
+    at
 }
