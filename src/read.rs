@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::{Checkpoint, escaped};
 
+mod directory;
 mod entry;
 mod expected;
+mod foreign;
 mod input;
 mod json;
 pub mod log;
 mod place;
 mod safetensors;
+mod sharded;
 
 use input::{Input, Named};
 
@@ -46,24 +49,29 @@ impl std::error::Error for ReadError {}
 /// # Errors
 /// Where nothing can be read: the path names no checkpoint, or one whose outermost structure is broken.
 pub fn read(path: &Path) -> Result<Checkpoint, ReadError> {
-    match input::open(path)? {
-        Named::Directory => {
-            Err(ReadError { path: path.into(), what: "a directory".into(), remedy: String::new(), code: "CK001" })
-        }
-        Named::File(input) => read_file(input),
+    let mut input = match input::open(path)? {
+        Named::Directory => return directory::read(path),
+        Named::File(input) => input,
+    };
+    if !safetensors::recognises(&input) && expected::recognises(&input) {
+        return match expected::read(&mut input)? {
+            expected::Json::Keys(checkpoint) => Ok(checkpoint),
+            expected::Json::Index(index) => sharded::from_index(path, index, false),
+        };
     }
+    read_weights(input)
 }
 
-/// Reads a regular file.
-fn read_file(mut input: Input) -> Result<Checkpoint, ReadError> {
+/// Reads a file with weights in it: no list of keys, no index.
+fn read_weights(mut input: Input) -> Result<Checkpoint, ReadError> {
     if safetensors::recognises(&input) {
         return safetensors::read(&mut input);
     }
-    if expected::recognises(&input) {
-        return match expected::read(&mut input)? {
-            expected::Json::Keys(checkpoint) => Ok(checkpoint),
-            expected::Json::Index(_) => Err(input.error("CK001", "an index of shards", "")),
-        };
+    if let Some(refusal) = foreign::certain(&mut input) {
+        return Err(refusal);
     }
-    safetensors::read(&mut input)
+    if safetensors::resembles(&input) && !expected::recognises(&input) {
+        return safetensors::read(&mut input);
+    }
+    Err(foreign::name(&mut input))
 }
