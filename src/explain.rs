@@ -7,7 +7,15 @@ use crate::checkpoint::StateDict;
 use crate::compare::Difference;
 use crate::rules::RuleSet;
 
+mod buffers;
+mod case;
+mod dtypes;
 mod fold;
+mod prefix;
+mod renamed;
+mod rest;
+mod sizes;
+mod tied;
 
 pub use fold::{Folded, fold_keys, roots};
 
@@ -81,6 +89,14 @@ pub fn explain(
     differences: &[Difference],
     rules: &RuleSet,
 ) -> Vec<Finding> {
-    let _ = (source, target, alignment, differences, rules);
-    Vec::new()
+    let mut case = case::Case::new(source, target, alignment, differences, rules);
+    prefix::explain(&mut case);
+    prefix::explain_one_side(&mut case);
+    renamed::explain(&mut case);
+    buffers::explain(&mut case);
+    tied::explain(&mut case);
+    sizes::explain(&mut case);
+    dtypes::explain(&mut case);
+    rest::explain(&mut case);
+    case.close()
 }

@@ -5,15 +5,27 @@
 use std::path::Path;
 
 mod about;
+mod buffers;
 mod error;
 mod example;
+mod groups;
+mod laws;
 mod load;
+mod modules;
+mod pattern;
+mod shapes;
 mod texts;
 mod wrappers;
 
 pub use about::{About, Grade};
+pub use buffers::{Buffer, Filled, Form};
 pub use error::RuleError;
 pub use example::{Example, Line};
+pub use groups::{Diagnosis, Group, GroupRemedy};
+pub use laws::{Law, Mend, Reading};
+pub use modules::{BlockType, Copies, Head, Tied, Variant, Variants};
+pub use pattern::{Pattern, PatternMap};
+pub use shapes::{ShapeRule, Shapes};
 pub use texts::Saying;
 pub use wrappers::{Part, Place, Wrapper};
 
@@ -33,6 +45,24 @@ pub struct RuleSet {
     pub parts: Vec<Part>,
     /// Error texts that name their cause by themselves.
     pub sayings: Vec<Saying>,
+    /// Which tensors obey which law of shapes.
+    pub shapes: Shapes,
+    /// Tensors beside the parameters, and who fills them.
+    pub buffers: PatternMap<Buffer>,
+    /// Modules of one use of a model.
+    pub heads: Vec<Head>,
+    /// Parameters that share their memory with another.
+    pub tied: Vec<Tied>,
+    /// Names of second copies.
+    pub copies: Vec<Copies>,
+    /// Names of models by depth and width.
+    pub variants: Vec<Variants>,
+    /// Kinds of blocks.
+    pub blocks: Vec<BlockType>,
+    /// Other ways to store a module.
+    pub groups: Vec<Group>,
+    /// Causes recognised in Rust: the law, the id of its rule, the words it lists.
+    diagnoses: Vec<(Diagnosis, String, Vec<String>)>,
 }
 
 impl RuleSet {
@@ -75,6 +105,7 @@ impl RuleSet {
         for (id, text) in &files {
             load::one(&mut set, id, text)?;
         }
+        set.shapes.close()?;
         set.files = files;
         Ok(set)
     }

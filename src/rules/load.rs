@@ -6,10 +6,14 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use super::about::File;
-use super::{RuleError, RuleSet, texts, wrappers};
+use super::{RuleError, RuleSet, buffers, groups, modules, shapes, texts, wrappers};
 
 /// The largest rule file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
+
+/// Folders whose files are parsed here.
+const KINDS: &[&str] =
+    &["wrappers", "shapes", "buffers", "heads", "tied", "copies", "variants", "blocks", "groups", "diagnoses", "texts"];
 
 /// Folders whose files are parsed by the stage that uses them.
 const ELSEWHERE: &[&str] = &["lexicon", "families", "safety"];
@@ -47,29 +51,41 @@ pub(super) fn files(folder: &Path) -> Result<Vec<(String, String)>, RuleError> {
 pub(super) fn one(set: &mut RuleSet, id: &str, text: &str) -> Result<(), RuleError> {
     let kind = id.split('/').next().unwrap_or("");
     match kind {
-        "wrappers" => {
-            let matching = parse(set, id, text)?;
-            wrappers::add(set, id, matching)
-        }
-        "texts" => {
-            let matching = parse(set, id, text)?;
-            texts::add(set, id, matching)
-        }
+        "wrappers" => add(set, id, text, wrappers::add),
+        "shapes" => add(set, id, text, shapes::add),
+        "buffers" => add(set, id, text, buffers::add),
+        "heads" => add(set, id, text, modules::add_head),
+        "tied" => add(set, id, text, modules::add_tied),
+        "copies" => add(set, id, text, modules::add_copies),
+        "variants" => add(set, id, text, modules::add_variants),
+        "blocks" => add(set, id, text, modules::add_blocks),
+        "groups" => add(set, id, text, groups::add),
+        "diagnoses" => add(set, id, text, groups::add_diagnosis),
+        "texts" => add(set, id, text, texts::add),
         known if ELSEWHERE.contains(&known) => Ok(()),
         _ => Err(RuleError::new(
             id,
-            format!("`{kind}` is no kind of rule; put the file into wrappers/, texts/, {}/", ELSEWHERE.join("/, ")),
+            format!(
+                "`{kind}` is no kind of rule; put the file into {}/, {}/",
+                KINDS.join("/, "),
+                ELSEWHERE.join("/, ")
+            ),
         )),
     }
 }
 
-/// Parses what `M` describes and keeps what the rule says of itself.
-fn parse<M: DeserializeOwned>(set: &mut RuleSet, id: &str, text: &str) -> Result<M, RuleError> {
+/// Parses what `M` describes, keeps what the rule says of itself and hands the rest to the parser of its kind.
+fn add<M: DeserializeOwned>(
+    set: &mut RuleSet,
+    id: &str,
+    text: &str,
+    kind: fn(&mut RuleSet, &str, M) -> Result<(), RuleError>,
+) -> Result<(), RuleError> {
     let file: File<M> = toml::from_str(text).map_err(|e| RuleError::parse(id, &e))?;
     if file.summary.trim().is_empty() || file.summary.contains('\n') {
         return Err(RuleError::new(id, "`summary` must be one line"));
     }
     let (about, matching) = file.split(id, text);
     set.about.push(about);
-    Ok(matching)
+    kind(set, id, matching)
 }

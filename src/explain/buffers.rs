@@ -1,0 +1,144 @@
+//! Buffers that the model fills by itself, and the few that it cannot.
+
+use std::collections::BTreeMap;
+
+use super::case::{Case, Cause, Rank, count};
+use super::{Remedy, Severity};
+use crate::checkpoint::{Entry, Format};
+use crate::compare::Difference;
+use crate::rules::{Buffer, Filled};
+
+/// What is amiss with the buffers of one rule.
+#[derive(Default)]
+struct Amiss {
+    claims: Vec<u32>,
+    missing: usize,
+    unexpected: usize,
+    resized: usize,
+}
+
+/// Explains missing, unexpected and resized buffers, one finding a rule.
+pub(super) fn explain(case: &mut Case<'_>) {
+    let mut found: BTreeMap<(&str, u8), (&Buffer, Amiss)> = BTreeMap::new();
+    for (difference, fact) in case.open() {
+        let source = |i: u32| case.source.entries.get(i as usize).copied();
+        let target = |i: u32| case.target.entries.get(i as usize).copied();
+        let (entry, kind) = match *fact {
+            Difference::Missing { target: t } => (target(t), 0),
+            Difference::Unexpected { source: s } => (source(s), 1),
+            Difference::SizeMismatch { matched } => (case.matched(matched).and_then(|m| target(m.target)), 2),
+            _ => (None, 3),
+        };
+        let Some(buffer) = entry.and_then(|e| of(case, &e)) else { continue };
+        // Counting has its own account of each side; everything else is told as one.
+        let side = if buffer.filled == Filled::ByCounting { kind } else { 0 };
+        let (_, amiss) = found.entry((&buffer.rule, side)).or_insert_with(|| (buffer, Amiss::default()));
+        amiss.claims.push(difference);
+        match kind {
+            0 => amiss.missing += 1,
+            1 => amiss.unexpected += 1,
+            _ => amiss.resized += 1,
+        }
+    }
+    for (buffer, amiss) in found.into_values() {
+        let cause = match buffer.filled {
+            Filled::ByTheModel => rebuilt(case, buffer, &amiss),
+            Filled::ByCounting => counted(case, buffer, &amiss),
+            Filled::ByTheFile => needed(case, buffer, &amiss),
+        };
+        case.claim(amiss.claims, cause);
+    }
+}
+
+/// The rule that knows the entry as a buffer.
+fn of<'a>(case: &Case<'a>, entry: &Entry<'a>) -> Option<&'a Buffer> {
+    let mut rules = case.rules.buffers.get(entry.key).filter(|b| b.form.fits(entry.shape()));
+    let first = rules.next()?;
+    // What only the file can fill wins over the many that the model fills.
+    Some(rules.find(|b| b.filled == Filled::ByTheFile).unwrap_or(first))
+}
+
+/// `3 missing, 2 of another size`.
+fn account(amiss: &Amiss) -> String {
+    let parts = [(amiss.missing, "missing"), (amiss.unexpected, "unexpected"), (amiss.resized, "of another size")];
+    let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    parts.join(", ")
+}
+
+/// The last word of the buffers' names, when they have one in common.
+fn name(case: &Case<'_>, buffer: &Buffer, amiss: &Amiss) -> String {
+    let leaf = |&i: &u32| match *case.differences.get(i as usize)? {
+        Difference::Missing { target } => case.target.entries.get(target as usize).map(|e| e.key.leaf()),
+        Difference::Unexpected { source } => case.source.entries.get(source as usize).map(|e| e.key.leaf()),
+        Difference::SizeMismatch { matched } => {
+            case.matched(matched).and_then(|m| case.target.entries.get(m.target as usize)).map(|e| e.key.leaf())
+        }
+        _ => None,
+    };
+    let mut names: Vec<&str> = amiss.claims.iter().filter_map(leaf).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        buffer.rule.clone()
+    } else {
+        names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn rebuilt(case: &Case<'_>, buffer: &Buffer, amiss: &Amiss) -> Cause {
+    let name = name(case, buffer, amiss);
+    let n = count(amiss.claims.len(), "buffer");
+    let are = if amiss.claims.len() == 1 { "is" } else { "are" };
+    let message = format!("{n} {name} {are} rebuilt by the model ({})", account(amiss));
+    let help = match (amiss.missing, amiss.unexpected + amiss.resized) {
+        (_, 0) => "nothing is lost: load with strict=False",
+        (0, _) => "nothing is lost: drop from the checkpoint",
+        _ => "nothing is lost: drop from the checkpoint, and load with strict=False",
+    };
+    Cause::new("CK401", Rank::Harmless, Remedy::Edit, message)
+        .by(case.rules.rule(&buffer.rule))
+        .help(help)
+        .rider()
+        .with("missing", amiss.missing)
+        .with("unexpected", amiss.unexpected)
+        .with("resized", amiss.resized)
+}
+
+fn counted(case: &Case<'_>, buffer: &Buffer, amiss: &Amiss) -> Cause {
+    let n = count(amiss.claims.len(), "batch counter");
+    let rule = case.rules.rule(&buffer.rule);
+    let finding = |message: String, help: &str| {
+        Cause::new("CK402", Rank::Harmless, Remedy::Edit, message)
+            .by(rule)
+            .help(help)
+            .rider()
+            .with("missing", amiss.missing)
+            .with("unexpected", amiss.unexpected)
+    };
+    if amiss.missing == 0 {
+        return finding(
+            format!(
+                "{n} `num_batches_tracked` of the checkpoint {} no place in the model",
+                if amiss.claims.len() == 1 { "has" } else { "have" }
+            ),
+            "harmless: drop them; only BatchNorm with momentum=None reads them",
+        );
+    }
+    let message = format!("{n} `num_batches_tracked` {} missing", if amiss.claims.len() == 1 { "is" } else { "are" });
+    let mut cause = finding(message, "harmless: load with strict=False, or start each from 0");
+    // `_NormBase._load_from_state_dict` makes the counter when the state_dict carries no version, as one built from a file
+    // without `_metadata` does. Whether a pickle has `_metadata` is not known here, so only safetensors is certain.
+    if matches!(case.source.checkpoint.format, Format::Safetensors | Format::SafetensorsSharded) {
+        cause.severity = Severity::Note;
+        cause.remedy = Remedy::None;
+        cause.help = "PyTorch starts each from 0 when a state_dict has no version, as one from safetensors".to_owned();
+    }
+    cause
+}
+
+fn needed(case: &Case<'_>, buffer: &Buffer, amiss: &Amiss) -> Cause {
+    let name = name(case, buffer, amiss);
+    let n = count(amiss.claims.len(), "buffer");
+    let message = format!("{n} {name} must come from the file ({})", account(amiss));
+    Cause::new("CK404", Rank::Missing, Remedy::Lost, message).by(case.rules.rule(&buffer.rule))
+}

@@ -1,0 +1,192 @@
+//! Something stands before or within every key: wrappers of tools, a larger model around a smaller one, any other prefix.
+
+use std::collections::HashMap;
+
+use super::Remedy;
+use super::case::{Case, Cause, Rank, some};
+use crate::rules::{Diagnosis, Place, RuleSet};
+
+/// What separates a source key from its target key, apart from the end they share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Around {
+    /// Wrapper segments that only the source has, or only the target, as indices into the rules.
+    given_wrappers: Vec<usize>,
+    wanted_wrappers: Vec<usize>,
+    /// What is left of the two beginnings.
+    given: String,
+    wanted: String,
+}
+
+/// Explains renamed matches whose names differ by wrappers and one prefix alone.
+pub(super) fn explain(case: &mut Case<'_>) {
+    let mut readings: HashMap<(&str, &str), Around> = HashMap::new();
+    let mut groups: HashMap<Around, Vec<u32>> = HashMap::new();
+    for (difference, _, source, target) in case.renamed() {
+        let (given, wanted) = beginnings(source.key.as_str(), target.key.as_str());
+        if given.is_empty() && wanted.is_empty() {
+            continue;
+        }
+        let around = readings.entry((given, wanted)).or_insert_with(|| read(case.rules, given, wanted));
+        // Two different beginnings are a rename; so is one without an end in common.
+        if !around.given.is_empty() && !around.wanted.is_empty() {
+            continue;
+        }
+        groups.entry(around.clone()).or_default().push(difference);
+    }
+    let mut groups: Vec<(Around, Vec<u32>)> = groups.into_iter().collect();
+    groups.sort_by(|a, b| (b.1.len(), &a.0).cmp(&(a.1.len(), &b.0)));
+    // A prefix that one key of many has is a name like any other: rename rules tell it better.
+    let most = groups.first().map_or(0, |(_, claims)| claims.len());
+    for (around, claims) in groups {
+        let wraps = !around.given_wrappers.is_empty() || !around.wanted_wrappers.is_empty();
+        if wraps || claims.len() * 20 >= most {
+            let cause = cause(case, &around, claims.len());
+            case.claim(claims, cause);
+        }
+    }
+}
+
+/// What stands before the longest end that two keys share, cut at a dot.
+fn beginnings<'a>(source: &'a str, target: &'a str) -> (&'a str, &'a str) {
+    let (mut s, mut t) = (source, target);
+    loop {
+        let (head_s, last_s) = s.rsplit_once('.').unwrap_or(("", s));
+        let (head_t, last_t) = t.rsplit_once('.').unwrap_or(("", t));
+        if last_s != last_t || s.is_empty() || t.is_empty() {
+            break;
+        }
+        (s, t) = (head_s, head_t);
+    }
+    (s, t)
+}
+
+/// Takes wrappers off both beginnings.
+fn read(rules: &RuleSet, given: &str, wanted: &str) -> Around {
+    let (mut given_wrappers, given_rest) = unwrap(rules, given);
+    let (mut wanted_wrappers, wanted_rest) = unwrap(rules, wanted);
+    // A segment that both sides have is a name of the model.
+    given_wrappers.sort_unstable();
+    wanted_wrappers.sort_unstable();
+    let both: Vec<usize> = given_wrappers.iter().filter(|w| wanted_wrappers.contains(w)).copied().collect();
+    given_wrappers.retain(|w| !both.contains(w));
+    wanted_wrappers.retain(|w| !both.contains(w));
+    given_wrappers.dedup();
+    wanted_wrappers.dedup();
+    // Equal beginnings without the wrappers: nothing but wrappers differed.
+    let (given, wanted) =
+        if given_rest == wanted_rest { (String::new(), String::new()) } else { (given_rest, wanted_rest) };
+    Around { given_wrappers, wanted_wrappers, given, wanted }
+}
+
+/// The wrappers in a beginning of a key, and what is left of it.
+pub(super) fn unwrap(rules: &RuleSet, beginning: &str) -> (Vec<usize>, String) {
+    let mut rest: Vec<&str> = Vec::new();
+    let mut found = Vec::new();
+    let segments: Vec<&str> = beginning.split('.').filter(|s| !s.is_empty()).collect();
+    let mut at = 0;
+    while let Some(here) = segments.get(at..).filter(|h| !h.is_empty()) {
+        let fits = |segment: &str| {
+            let wanted = segment.split('.').count();
+            (here.len() >= wanted && segment.split('.').eq(here.iter().take(wanted).copied())).then_some(wanted)
+        };
+        let wrapper = rules.wrappers.iter().enumerate().filter_map(|(i, w)| {
+            let place = w.place == Place::Anywhere || rest.is_empty();
+            fits(&w.segment).filter(|_| place).map(|n| (n, i))
+        });
+        // The longest first: `base_model.model` before `model`.
+        match wrapper.max_by_key(|&(n, i)| (n, std::cmp::Reverse(i))) {
+            Some((n, i)) => {
+                found.push(i);
+                at += n;
+            }
+            None => {
+                rest.extend(here.first());
+                at += 1;
+            }
+        }
+    }
+    (found, rest.join("."))
+}
+
+/// Puts a group into words.
+fn cause(case: &Case<'_>, around: &Around, keys: usize) -> Cause {
+    let rules = case.rules;
+    let (wrappers, prefix, from_source) =
+        if !around.given.is_empty() || (around.wanted.is_empty() && !around.given_wrappers.is_empty()) {
+            (&around.given_wrappers, &around.given, true)
+        } else {
+            (&around.wanted_wrappers, &around.wanted, false)
+        };
+    let wrapper_rules = || wrappers.iter().filter_map(|&w| rules.wrappers.get(w));
+    let part = rules.parts.iter().find(|p| p.prefix == *prefix);
+    let mut shown: Vec<String> = wrapper_rules().map(|w| format!("{}.", w.segment)).collect();
+    if !prefix.is_empty() {
+        shown.push(format!("{prefix}."));
+    }
+    let total = if from_source { case.target.entries.len() } else { case.source.entries.len() };
+    let how_many = if keys >= total { format!("all {total}") } else { format!("{keys} of {total}") };
+    let place = some(&shown, 4);
+    let message = if from_source {
+        let where_ = if prefix.is_empty() { "with" } else { "under" };
+        format!("{how_many} expected keys are there {where_} {place}")
+    } else {
+        format!("the model expects {how_many} keys of the checkpoint under {place}")
+    };
+    let rule = part
+        .and_then(|p| rules.rule(&p.rule))
+        .or_else(|| wrapper_rules().find_map(|w| rules.rule(&w.rule)).filter(|_| prefix.is_empty()))
+        .or_else(|| rules.diagnosis(Diagnosis::Prefix));
+    let help = match (part, rule) {
+        (Some(p), Some(r)) if from_source => format!("{}; {}", p.whole_given, r.help),
+        (Some(p), Some(_)) => format!("{}; add the prefix, or load into that part of the model", p.part_given),
+        (None, Some(r)) if prefix.is_empty() && from_source => format!("{}; {}", r.summary, r.help),
+        (None, Some(r)) if prefix.is_empty() => format!("{}; load into the module inside, or add it", r.summary),
+        (_, Some(r)) if from_source => r.help.clone(),
+        _ => "add the prefix, or load into that part of the model".to_owned(),
+    };
+    let mut cause = Cause::new("CK103", Rank::Prefix, Remedy::Edit, message)
+        .by(rule)
+        .help(help)
+        .with("side", if from_source { "source" } else { "target" })
+        .with("prefix", shown.concat())
+        .with("keys", keys)
+        .with("of", total);
+    if let Some(p) = part {
+        cause = cause.with("whole", p.whole.clone()).with("part", p.part.clone());
+    }
+    cause
+}
+
+/// Explains keys that nothing answers but whose names tell their wrapper: an error text may show one side only.
+pub(super) fn explain_one_side(case: &mut Case<'_>) {
+    if !case.missing().is_empty() || !case.alignment.matches.is_empty() {
+        return;
+    }
+    let unexpected = case.unexpected();
+    let mut by_wrapper: HashMap<usize, Vec<u32>> = HashMap::new();
+    for (difference, entry) in &unexpected {
+        for wrapper in unwrap(case.rules, entry.key.module()).0 {
+            let tool = case.rules.wrappers.get(wrapper).is_some_and(|w| w.place == Place::Anywhere);
+            let list = by_wrapper.entry(wrapper).or_default();
+            if tool && list.last() != Some(difference) {
+                list.push(*difference);
+            }
+        }
+    }
+    let common = by_wrapper.into_iter().max_by_key(|(w, keys)| (keys.len(), std::cmp::Reverse(*w)));
+    if let Some((wrapper, claims)) = common
+        && claims.len() * 5 >= unexpected.len() * 4
+        && let Some(w) = case.rules.wrappers.get(wrapper)
+    {
+        let message = format!("{} of {} unexpected keys carry `{}.`", claims.len(), unexpected.len(), w.segment);
+        let rule = case.rules.rule(&w.rule);
+        let help = rule.map_or_else(String::new, |r| format!("{}; {}", r.summary, r.help));
+        let cause = Cause::new("CK103", Rank::Prefix, Remedy::Edit, message)
+            .by(rule)
+            .help(help)
+            .confidence(0.8)
+            .with("side", "source")
+            .with("prefix", format!("{}.", w.segment));
+        case.claim(claims, cause);
+    }
+}

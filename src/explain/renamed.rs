@@ -1,0 +1,87 @@
+//! The same tensors under other names, or laid out in another way.
+
+use super::Remedy;
+use super::case::{Case, Cause, Rank, count};
+use crate::align::How;
+use crate::compare::Difference;
+use crate::rules::Diagnosis;
+
+/// Rename rules that are spelled out in a help line.
+const SHOWN: usize = 3;
+
+/// Explains what is left of the renamed matches: one finding for each way of renaming.
+pub(super) fn explain(case: &mut Case<'_>) {
+    for how in [How::Identical, How::Renamed, How::Split, How::Merged, How::Transposed, How::Reshaped] {
+        let mut claims = Vec::new();
+        let mut confidence = 0.0f64;
+        for (difference, fact) in case.open() {
+            if let Difference::Renamed { matched } = *fact
+                && let Some(m) = case.matched(matched).filter(|m| m.how == how)
+            {
+                claims.push(difference);
+                confidence += f64::from(m.confidence);
+            }
+        }
+        if !claims.is_empty() {
+            let mean = (confidence / claims.len() as f64) as f32;
+            let cause = cause(case, how, claims.len()).confidence(mean);
+            case.claim(claims, cause);
+        }
+    }
+}
+
+fn cause(case: &Case<'_>, how: How, keys: usize) -> Cause {
+    let n = count(keys, "key");
+    let (code, message, help) = match how {
+        How::Split => (
+            "CK119",
+            format!("{n} of the model are parts of fused tensors of the checkpoint"),
+            "split the fused tensors (q, k and v of one projection) while loading",
+        ),
+        How::Merged => (
+            "CK119",
+            format!("{n} of the model are joined from several tensors of the checkpoint"),
+            "join the parts (q, k and v, or the experts of one layer) while loading; names do not tell their order",
+        ),
+        How::Transposed => (
+            "CK207",
+            format!("{n} are transposed in the checkpoint"),
+            "transpose them while loading; square ones must be transposed as well, and no shape tells",
+        ),
+        How::Reshaped => (
+            "CK213",
+            format!("{n} hold the same values in another shape"),
+            "reshape them while loading (a 1×1 convolution is a linear layer)",
+        ),
+        How::Renamed | How::Identical => ("CK104", message(case, keys), ""),
+    };
+    let mut cause = Cause::new(code, Rank::Renamed, Remedy::Edit, message).with("how", how.id()).with("keys", keys);
+    if code == "CK104" {
+        cause = cause.by(case.rules.diagnosis(Diagnosis::Renamed)).help(renames(case));
+    } else {
+        cause = cause.help(help);
+    }
+    cause
+}
+
+fn message(case: &Case<'_>, keys: usize) -> String {
+    let total = case.target.entries.len();
+    if keys >= total && keys > 1 {
+        format!("all {total} expected keys are there under other names")
+    } else {
+        format!("{} of {total} expected keys {} there under other names", keys, if keys == 1 { "is" } else { "are" })
+    }
+}
+
+/// The rename rules of the alignment, the first few in full.
+fn renames(case: &Case<'_>) -> String {
+    let rules = &case.alignment.renames;
+    if rules.is_empty() {
+        return "rename them one to one".to_owned();
+    }
+    let shown: Vec<String> =
+        rules.iter().take(SHOWN).map(|r| format!("`{}` → `{}`", r.pattern, r.replacement)).collect();
+    let rest = rules.len().saturating_sub(SHOWN);
+    let more = if rest == 0 { String::new() } else { format!(" and {}", count(rest, "rule") + " more") };
+    format!("rename {}{more}", shown.join(", "))
+}

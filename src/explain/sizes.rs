@@ -1,0 +1,101 @@
+//! Tensors whose sizes differ, read by the laws that the rules of `shapes/` name.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::case::{Case, Cause, Rank, count, some};
+use super::fold::fold_keys;
+use crate::checkpoint::Shape;
+use crate::rules::{Law, Reading};
+
+/// Explains size mismatches by their laws, one finding for each rule and reading.
+pub(super) fn explain(case: &mut Case<'_>) {
+    let mut groups: BTreeMap<(&str, String), (Law, Reading, Vec<u32>)> = BTreeMap::new();
+    let mut together: HashSet<&str> = HashSet::new();
+    for one in case.resized() {
+        let rules = case.rules.shapes.get(one.target.key).chain(case.rules.shapes.get(one.source.key));
+        let read = rules.filter_map(|r| Some((r, r.law.read(one.from, one.to)?))).next();
+        let Some((rule, reading)) = read else { continue };
+        if rule.together {
+            together.insert(&rule.rule);
+        }
+        let group =
+            groups.entry((&rule.rule, reading.words.clone())).or_insert_with(|| (rule.law, reading, Vec::new()));
+        group.2.push(one.difference);
+    }
+    let mut readings: HashMap<&str, usize> = HashMap::new();
+    for (rule, _) in groups.keys() {
+        *readings.entry(rule).or_default() += 1;
+    }
+    for ((rule, words), (law, reading, claims)) in groups {
+        // Heads that disagree are not one number of classes: each is told as it is.
+        if together.contains(rule) && readings.get(rule).is_some_and(|&n| n > 1) {
+            continue;
+        }
+        let about = case.rules.rule(rule);
+        let tables = count(claims.len(), "tensor");
+        let message = format!("{words} ({tables})");
+        let mut cause = Cause::new(code(law), Rank::Size, reading.mend.into(), message).by(about);
+        for (name, value) in reading.facts {
+            cause = cause.with(name, value);
+        }
+        case.claim(claims, cause);
+    }
+}
+
+/// The code of what a law explains.
+fn code(law: Law) -> &'static str {
+    match law {
+        Law::WindowBias | Law::SquareBias | Law::RelPos | Law::Buckets => "CK202",
+        Law::TokenGrid => "CK203",
+        Law::Classes | Law::AnchorClasses | Law::YoloClasses => "CK204",
+        Law::Vocabulary => "CK205",
+        Law::InChannels | Law::ImageChannels => "CK206",
+        Law::Transpose => "CK207",
+        Law::Kernel => "CK208",
+        Law::Queries => "CK210",
+        Law::ContextLength => "CK211",
+        Law::KvHeads => "CK212",
+        Law::Rank => "CK115",
+        Law::Packed => "CK117",
+        Law::CoordsTable | Law::SquareIndex => "CK401",
+    }
+}
+
+/// Tells what no law explains: both shapes, one finding for each pair of them.
+pub(super) fn plain(case: &mut Case<'_>) {
+    let mut groups: BTreeMap<(&[u64], &[u64]), Vec<(u32, &str)>> = BTreeMap::new();
+    for one in case.resized() {
+        groups.entry((one.from, one.to)).or_default().push((one.difference, one.target.key.as_str()));
+    }
+    // Weight and bias of one layer differ for one reason.
+    let mut modules: BTreeMap<String, Vec<Mismatch<'_>>> = BTreeMap::new();
+    for ((from, to), keys) in groups {
+        let mut parents: Vec<&str> = keys.iter().map(|(_, k)| parent(k)).collect();
+        parents.sort_unstable();
+        parents.dedup();
+        modules.entry(parents.join("\n")).or_default().push((from, to, keys));
+    }
+    for group in modules.into_values() {
+        let keys = group.iter().flat_map(|(_, _, keys)| keys.iter().map(|(_, k)| *k));
+        let patterns: Vec<String> = fold_keys(keys).into_iter().map(|f| f.pattern).collect();
+        let sizes = group.iter().map(|(from, to, _)| format!("{} → {}", shape(from), shape(to)));
+        let sizes: Vec<String> = sizes.take(2).collect();
+        let more = if group.len() > 2 { ", …" } else { "" };
+        let message = format!("size mismatch of {}: {}{more}", some(&patterns, 2), sizes.join(", "));
+        let claims: Vec<u32> = group.iter().flat_map(|(_, _, keys)| keys.iter().map(|(d, _)| *d)).collect();
+        let cause = Cause::new("CK201", Rank::Size, super::Remedy::Lost, message)
+            .help("build the model with the configuration of the checkpoint, or leave these keys out");
+        case.claim(claims, cause);
+    }
+}
+
+/// Two shapes, and the differences and keys that have them.
+type Mismatch<'a> = (&'a [u64], &'a [u64], Vec<(u32, &'a str)>);
+
+fn parent(key: &str) -> &str {
+    key.rsplit_once('.').map_or("", |(module, _)| module)
+}
+
+fn shape(dims: &[u64]) -> Shape {
+    Shape::from(dims.to_vec())
+}

@@ -1,0 +1,157 @@
+//! Rules of `groups/` (keys that stand for another way to store a module) and `diagnoses/` (causes that Rust recognises).
+
+use serde::Deserialize;
+
+use super::pattern::PatternMap;
+use super::{About, RuleError, RuleSet};
+
+/// What it takes when a group is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GroupRemedy {
+    /// A mechanical edit.
+    Edit,
+    /// Nothing.
+    Lost,
+}
+
+/// Keys of a checkpoint that together mean that it is stored in another way, or is not a model.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Id of the rule.
+    pub rule: String,
+    /// Code of its findings.
+    pub code: String,
+    /// Each of these must match an unexpected key.
+    pub given: Vec<PatternMap<()>>,
+    /// Each of these must match a missing key.
+    pub wanted: Vec<PatternMap<()>>,
+    /// Unexpected keys that belong to the group as well.
+    pub also_given: PatternMap<()>,
+    /// Missing keys that belong to the group as well, when their module has a key of the group.
+    pub also_wanted: PatternMap<()>,
+    /// Whether everything else that is missing or unexpected has the same cause, when most of the checkpoint is of the group.
+    pub whole: bool,
+    /// The cause, in lower case.
+    pub message: String,
+    /// What it takes.
+    pub remedy: GroupRemedy,
+}
+
+/// `[match]` of a file in `groups/`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Match {
+    #[serde(default)]
+    given: Vec<String>,
+    #[serde(default)]
+    wanted: Vec<String>,
+    #[serde(default)]
+    also_given: Vec<String>,
+    #[serde(default)]
+    also_wanted: Vec<String>,
+    #[serde(default)]
+    whole: bool,
+    message: String,
+    remedy: GroupRemedy,
+}
+
+/// Adds a file of `groups/`.
+pub(super) fn add(set: &mut RuleSet, id: &str, m: Match) -> Result<(), RuleError> {
+    let fail = |what| RuleError::new(id, what);
+    let map = |keys: &[String]| {
+        let mut map = PatternMap::default();
+        keys.iter().try_for_each(|key| map.add(key, &())).map_err(fail)?;
+        Ok::<_, RuleError>(map)
+    };
+    let each = |keys: &[String]| keys.iter().map(|key| map(std::slice::from_ref(key))).collect::<Result<Vec<_>, _>>();
+    if m.given.is_empty() && m.wanted.is_empty() {
+        return Err(RuleError::new(id, "[match] needs `given` or `wanted`"));
+    }
+    let Some(code) = set.rule(id).and_then(|about| about.code.clone()) else {
+        return Err(RuleError::new(id, "needs a `code`"));
+    };
+    let group = Group {
+        rule: id.to_owned(),
+        code,
+        given: each(&m.given)?,
+        wanted: each(&m.wanted)?,
+        also_given: map(&m.also_given)?,
+        also_wanted: map(&m.also_wanted)?,
+        whole: m.whole,
+        message: m.message,
+        remedy: m.remedy,
+    };
+    set.groups.push(group);
+    Ok(())
+}
+
+/// A cause that is recognised in Rust; its rule carries what is said about it, and the cases that prove it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Diagnosis {
+    /// A prefix before every key that no rule of `wrappers/` knows.
+    Prefix,
+    /// The same tensors under other names.
+    Renamed,
+    /// Another number of blocks.
+    Depth,
+    /// Another width.
+    Width,
+    /// Norms without running statistics where the model has them, or the reverse.
+    NormType,
+    /// Keys cut in the middle of a segment.
+    CutKey,
+    /// Nothing in common.
+    WrongFile,
+    /// Sizes 0 and 1 everywhere: parameters that are kept elsewhere.
+    Placeholders,
+    /// The dict that holds the state_dict was passed.
+    Container,
+    /// The model had no parameters yet.
+    NotBuilt,
+    /// A whole module of the checkpoint that the model does not have.
+    Leftover,
+    /// A whole module of the model that the checkpoint does not have.
+    Fresh,
+    /// Several answers are possible.
+    Ambiguous,
+    /// A key whose memory another key has as well.
+    SharedMemory,
+    /// A dtype that holds every value.
+    DtypeWidened,
+    /// A dtype that loses range or precision.
+    DtypeNarrowed,
+    /// A dtype of another kind.
+    DtypeKind,
+}
+
+/// `[match]` of a file in `diagnoses/`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DiagnosisMatch {
+    law: Diagnosis,
+    #[serde(default)]
+    words: Vec<String>,
+}
+
+/// Adds a file of `diagnoses/`.
+pub(super) fn add_diagnosis(set: &mut RuleSet, id: &str, m: DiagnosisMatch) -> Result<(), RuleError> {
+    if let Some((_, other, _)) = set.diagnoses.iter().find(|(law, _, _)| *law == m.law) {
+        return Err(RuleError::new(id, format!("`{other}` has the same law already")));
+    }
+    set.diagnoses.push((m.law, id.to_owned(), m.words));
+    Ok(())
+}
+
+impl RuleSet {
+    /// The rule of a cause that Rust recognises, when the set has one.
+    pub fn diagnosis(&self, law: Diagnosis) -> Option<&About> {
+        self.diagnoses.iter().find(|(l, _, _)| *l == law).and_then(|(_, id, _)| self.rule(id))
+    }
+
+    /// The words that the rule of a cause lists.
+    pub fn words(&self, law: Diagnosis) -> &[String] {
+        self.diagnoses.iter().find(|(l, _, _)| *l == law).map_or(&[], |(_, _, words)| words)
+    }
+}

@@ -1,0 +1,49 @@
+//! Runs every rule over every example and counterexample it carries, through the whole pipeline.
+
+use ckdiff::align::align;
+use ckdiff::checkpoint::StateDict;
+use ckdiff::compare::compare;
+use ckdiff::explain::{Finding, explain};
+use ckdiff::rules::{Example, RuleSet};
+
+/// What the pipeline says about an example.
+fn findings(rules: &RuleSet, example: &Example) -> Vec<Finding> {
+    let (source, target) = example.checkpoints();
+    let (source, target) = (StateDict::below(&source, 0), StateDict::below(&target, 0));
+    let alignment = align(&source, &target, rules);
+    let differences = compare(&source, &target, &alignment);
+    explain(&source, &target, &alignment, &differences, rules)
+}
+
+fn said(findings: &[Finding]) -> String {
+    let lines = findings.iter().map(|f| {
+        format!("    {} {} {}: {}; {}\n", f.severity.id(), f.code, f.rule.as_deref().unwrap_or("-"), f.message, f.help)
+    });
+    lines.collect()
+}
+
+#[test]
+fn every_rule_speaks_in_its_examples_and_is_silent_in_its_counterexamples() {
+    let rules = RuleSet::embedded();
+    let mut failures = String::new();
+    // Rules of `texts/` read logs and not pairs of checkpoints; their cases run beside their parser.
+    for rule in rules.about.iter().filter(|r| !r.id.starts_with("texts/")) {
+        for (n, example) in rule.examples.iter().enumerate() {
+            let found = findings(&rules, example);
+            let speaks = |f: &Finding| {
+                f.rule.as_deref() == Some(&rule.id) && format!("{}; {}", f.message, f.help).contains(&example.says)
+            };
+            if !found.iter().any(speaks) {
+                failures += &format!("{} example {}: expected \"{}\"\n{}", rule.id, n + 1, example.says, said(&found));
+            }
+        }
+        for (n, example) in rule.counterexamples.iter().enumerate() {
+            let found = findings(&rules, example);
+            if found.iter().any(|f| f.rule.as_deref() == Some(&rule.id)) {
+                failures +=
+                    &format!("{} speaks in counterexample {} ({})\n{}", rule.id, n + 1, example.note, said(&found));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "\n{failures}");
+}
