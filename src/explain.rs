@@ -7,15 +7,23 @@ use crate::checkpoint::StateDict;
 use crate::compare::Difference;
 use crate::rules::RuleSet;
 
+mod blocks;
 mod buffers;
 mod case;
+mod copies;
+mod cut;
+mod depth;
 mod dtypes;
+mod file;
 mod fold;
+mod groups;
+mod lists;
 mod prefix;
 mod renamed;
 mod rest;
 mod sizes;
 mod tied;
+mod width;
 
 pub use fold::{Folded, fold_keys, roots};
 
@@ -90,13 +98,30 @@ pub fn explain(
     rules: &RuleSet,
 ) -> Vec<Finding> {
     let mut case = case::Case::new(source, target, alignment, differences, rules);
+    // What the file is comes before what is in it; what a tool did to names comes before what they mean.
+    file::container(&mut case);
+    file::placeholders(&mut case);
+    groups::explain(&mut case);
     prefix::explain(&mut case);
     prefix::explain_one_side(&mut case);
+    file::not_built(&mut case);
+    cut::explain(&mut case);
+    copies::explain(&mut case);
+    depth::explain(&mut case);
+    blocks::explain(&mut case);
+    blocks::norms(&mut case);
     renamed::explain(&mut case);
     buffers::explain(&mut case);
     tied::explain(&mut case);
+    width::explain(&mut case);
     sizes::explain(&mut case);
     dtypes::explain(&mut case);
+    file::wrong(&mut case);
     rest::explain(&mut case);
     case.close()
+}
+
+/// The code as the table of codes has it; `None` where it has no page.
+fn known_code(code: &str) -> Option<&'static str> {
+    crate::codes::PAGES.iter().map(|(known, _)| *known).find(|known| *known == code)
 }

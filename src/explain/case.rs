@@ -202,11 +202,6 @@ impl<'a> Case<'a> {
         Some((*self.source.entries.get(*s as usize)?, *self.target.entries.get(m.target as usize)?))
     }
 
-    /// Whether a finding with this code has been made.
-    pub(super) fn has(&self, code: &str) -> bool {
-        self.findings.iter().any(|(_, _, f)| f.code == code)
-    }
-
     /// The findings so far with this code.
     pub(super) fn with_code<'b>(&'b self, code: &'b str) -> impl Iterator<Item = &'b Finding> + 'b {
         self.findings.iter().map(|(_, _, f)| f).filter(move |f| f.code == code)

@@ -9,8 +9,6 @@ use crate::checkpoint::Entry;
 use crate::compare::Difference;
 use crate::rules::{Diagnosis, Head};
 
-/// Findings of one kind before the rest shares one.
-const MOST: usize = 6;
 /// Patterns spelled out in a message.
 const SHOWN: usize = 4;
 
@@ -57,11 +55,7 @@ fn heads(case: &mut Case<'_>) {
         let open = if given { case.unexpected() } else { case.missing() };
         let mut by_rule: BTreeMap<&str, (&Head, Vec<(u32, Entry<'_>)>)> = BTreeMap::new();
         for (difference, entry) in open {
-            // The leaf is a parameter, not a module.
-            let head = case.rules.heads.iter().find(|h| {
-                let mut modules = entry.key.module().split('.');
-                modules.any(|m| h.names.iter().any(|n| n == m)) || h.names.iter().any(|n| n == entry.key.as_str())
-            });
+            let head = case.rules.heads.iter().find(|h| is_head(case, h, entry.key.as_str()));
             if let Some(head) = head {
                 by_rule.entry(&head.rule).or_insert_with(|| (head, Vec::new())).1.push((difference, entry));
             }
@@ -71,7 +65,8 @@ fn heads(case: &mut Case<'_>) {
             let n = count(keys.len(), "key");
             let place = some(&names, SHOWN);
             let cause = if given {
-                let message = format!("{n} of the {}'s {} have no place in the model ({place})", head.of, head.what);
+                let have = if keys.len() == 1 { "has" } else { "have" };
+                let message = format!("{n} of the {}'s {} {have} no place in the model ({place})", head.of, head.what);
                 Cause::new("CK108", Rank::Leftover, Remedy::Edit, message).rider().help("drop them")
             } else {
                 let message = format!("the {}'s {} is not in the checkpoint ({place}, {n})", head.of, head.what);
@@ -83,6 +78,14 @@ fn heads(case: &mut Case<'_>) {
             case.claim(keys.into_iter().map(|(d, _)| d), cause);
         }
     }
+}
+
+/// Whether a key lies in a module of the name at the top of the model: `fc` within a block is a layer like any other.
+fn is_head(case: &Case<'_>, head: &Head, key: &str) -> bool {
+    let bare = super::prefix::unwrap(case.rules, key).1;
+    let part = case.rules.parts.iter().find_map(|p| bare.strip_prefix(p.prefix.as_str())?.strip_prefix('.'));
+    let named = |key: &str| key.split('.').next().is_some_and(|first| head.names.iter().any(|n| n == first));
+    named(&bare) || part.is_some_and(named)
 }
 
 /// Groups that could not be decided, one finding a reason.
@@ -110,7 +113,7 @@ fn ambiguous(case: &mut Case<'_>) {
 /// Modules, or single keys, that stay as they were initialised.
 fn fresh(case: &mut Case<'_>) {
     let missing = case.missing();
-    for (group, keys) in by_module(case, missing, false) {
+    for (group, keys) in whole_and_single(case, missing, false) {
         let names: Vec<String> = group.iter().map(|f| f.pattern.clone()).collect();
         let n = count(keys.len(), "expected key");
         let whole = group.iter().all(|f| f.pattern.ends_with('.'));
@@ -129,7 +132,7 @@ fn fresh(case: &mut Case<'_>) {
 /// Modules, or single keys, that the model has no use for.
 fn unexpected(case: &mut Case<'_>) {
     let unexpected = case.unexpected();
-    for (group, keys) in by_module(case, unexpected, true) {
+    for (group, keys) in whole_and_single(case, unexpected, true) {
         let names: Vec<String> = group.iter().map(|f| f.pattern.clone()).collect();
         let whole = group.iter().all(|f| f.pattern.ends_with('.')) && !case.partial();
         let n = count(keys.len(), "key");
@@ -172,20 +175,24 @@ fn places(case: &Case<'_>, keys: &[(u32, Entry<'_>)], given: bool) -> Vec<Folded
     out
 }
 
-/// Groups keys by their first module; beyond a handful of groups there is one.
-fn by_module<'a>(case: &Case<'a>, keys: Vec<(u32, Entry<'a>)>, given: bool) -> Vec<(Vec<Folded>, Vec<u32>)> {
-    let mut groups: BTreeMap<&str, Vec<(u32, Entry<'a>)>> = BTreeMap::new();
-    for (difference, entry) in keys {
-        let first = entry.key.as_str().split('.').next().unwrap_or("");
-        groups.entry(first).or_default().push((difference, entry));
-    }
-    if groups.len() > MOST {
-        let all: Vec<(u32, Entry<'a>)> = groups.into_values().flatten().collect();
-        groups = BTreeMap::from([("", all)]);
-    }
-    let fold = |keys: Vec<(u32, Entry<'a>)>| {
-        let places = places(case, &keys, given);
-        (places, keys.into_iter().map(|(d, _)| d).collect())
+/// Parts keys into those of whole modules and single ones.
+fn whole_and_single<'a>(case: &Case<'a>, keys: Vec<(u32, Entry<'a>)>, given: bool) -> Vec<(Vec<Folded>, Vec<u32>)> {
+    let side = if given { &case.source.entries } else { &case.target.entries };
+    let names: Vec<&str> = keys.iter().map(|(_, e)| e.key.as_str()).collect();
+    let of: Vec<bool> = if case.partial() {
+        vec![false; names.len()]
+    } else {
+        let found = roots(&names, side.iter().map(|e| e.key.as_str()));
+        let whole: std::collections::HashSet<&str> =
+            found.iter().map(|f| f.pattern.as_str()).filter(|p| p.ends_with('.')).collect();
+        let below =
+            |name: &&str| name.match_indices('.').any(|(at, _)| name.get(..=at).is_some_and(|p| whole.contains(p)));
+        names.iter().map(|n| below(&n)).collect()
     };
-    groups.into_values().map(fold).collect()
+    let part = |wanted: bool| {
+        let keys: Vec<(u32, Entry<'a>)> =
+            keys.iter().zip(&of).filter(|(_, whole)| **whole == wanted).map(|(k, _)| *k).collect();
+        (places(case, &keys, given), keys.into_iter().map(|(d, _)| d).collect::<Vec<u32>>())
+    };
+    [part(true), part(false)].into_iter().filter(|(_, keys)| !keys.is_empty()).collect()
 }

@@ -1,0 +1,104 @@
+//! Another kind of block, and another kind of norm, in a model of the same outline.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::Remedy;
+use super::case::{Case, Cause, Rank, count};
+use super::lists;
+use crate::checkpoint::Entry;
+use crate::rules::{BlockType, Diagnosis};
+
+/// Explains modules that the blocks of one side have throughout and those of the other never.
+pub(super) fn explain(case: &mut Case<'_>) {
+    for block in &case.rules.blocks {
+        for given in [true, false] {
+            one(case, block, given);
+        }
+    }
+}
+
+fn one(case: &mut Case<'_>, block: &BlockType, given: bool) {
+    let open = if given { case.unexpected() } else { case.missing() };
+    let mut claims = Vec::new();
+    // The blocks that have each of the children.
+    let mut with: BTreeMap<&str, BTreeSet<(&str, u32)>> = BTreeMap::new();
+    for (difference, entry) in &open {
+        let key = entry.key.as_str();
+        let Some((path, number)) = lists::places(key).last() else { continue };
+        let Some(below) = lists::below(key, path) else { continue };
+        if let Some(child) = block.children.iter().find(|c| below.split('.').any(|segment| segment == c.as_str())) {
+            with.entry(child).or_default().insert((path, number));
+            claims.push(*difference);
+        }
+    }
+    if with.len() < block.children.len() {
+        return;
+    }
+    let blocks: BTreeSet<(&str, u32)> = with.values().flatten().copied().collect();
+    let classes: HashSet<String> = blocks.iter().map(|(path, _)| lists::class(path)).collect();
+    let all = if case.partial() { blocks.len() } else { all_blocks(case, &classes, given) };
+    // A single block in many is a quirk of that block and not the kind that the model is built of.
+    if blocks.len() < 2 || blocks.len() * 4 < all * 3 {
+        return;
+    }
+    let n = count(blocks.len(), "block");
+    let message = if given {
+        format!("the checkpoint has {}, the model has {} ({n})", block.with, block.without)
+    } else {
+        format!("the model has {}, the checkpoint has {} ({n})", block.with, block.without)
+    };
+    // What a bottleneck brings along besides: a projection in blocks that have none otherwise.
+    let cause = Cause::new("CK112", Rank::Build, Remedy::Lost, message)
+        .by(case.rules.rule(&block.rule))
+        .with("blocks", blocks.len())
+        .with("side", if given { "source" } else { "target" });
+    case.claim(claims, cause);
+}
+
+/// How many blocks there are in lists of these classes.
+fn all_blocks(case: &Case<'_>, classes: &HashSet<String>, given: bool) -> usize {
+    let side = if given { case.source } else { case.target };
+    let lists = lists::of(side.entries.iter().map(|e| e.key.as_str()));
+    lists.iter().filter(|(path, _)| classes.contains(&lists::class(path))).map(|(_, numbers)| numbers.len()).sum()
+}
+
+/// Names of statistics that a norm keeps.
+const STATISTICS: [&str; 3] = ["running_mean", "running_var", "num_batches_tracked"];
+
+/// Explains norms that keep running statistics on one side only.
+pub(super) fn norms(case: &mut Case<'_>) {
+    for given in [true, false] {
+        let (these, others) =
+            if given { (case.unexpected(), case.missing()) } else { (case.missing(), case.unexpected()) };
+        let with: BTreeSet<&str> =
+            these.iter().filter(|(_, e)| e.key.leaf() == "running_mean").map(|(_, e)| e.key.module()).collect();
+        let other = if given { case.target } else { case.source };
+        let keeps = |e: &Entry<'_>| e.key.leaf() == "running_mean";
+        let both = other.entries.iter().any(keeps) && !case.partial();
+        if with.len() < 2 || both || others.iter().any(|(_, e)| keeps(e)) {
+            continue;
+        }
+        let ours = |e: &Entry<'_>| with.contains(e.key.module());
+        let mut claims: Vec<u32> = these.iter().filter(|(_, e)| ours(e)).map(|(d, _)| *d).collect();
+        // Norms of the other side are modules of a weight and a bias whose name is a word for a norm.
+        let words = case.rules.words(Diagnosis::NormType);
+        let norm = |e: &Entry<'_>| {
+            let name = e.key.module().rsplit('.').next().unwrap_or("").to_ascii_lowercase();
+            let stem = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
+            matches!(e.key.leaf(), "weight" | "bias") && words.iter().any(|w| stem.ends_with(w.as_str()))
+        };
+        claims.extend(others.iter().filter(|(_, e)| norm(e)).map(|(d, _)| *d));
+        let statistics = these.iter().filter(|(_, e)| STATISTICS.contains(&e.key.leaf())).count();
+        let n = count(with.len(), "norm");
+        let message = if given {
+            format!("{n} of the checkpoint keep running statistics (BatchNorm), the model has no running statistics")
+        } else {
+            format!("{n} of the model keep running statistics (BatchNorm), the checkpoint has no running statistics")
+        };
+        let cause = Cause::new("CK113", Rank::Build, Remedy::Lost, message)
+            .by(case.rules.diagnosis(Diagnosis::NormType))
+            .with("norms", with.len())
+            .with("statistics", statistics);
+        case.claim(claims, cause);
+    }
+}
