@@ -64,6 +64,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Write what a checkpoint holds as expected.json, one key a line
     Snapshot(SnapshotArgs),
+    /// Explain a pasted error text or log: what went wrong when weights were loaded
+    Explain(ExplainArgs),
 }
 
 /// The arguments of `ckdiff inspect`.
@@ -86,6 +88,20 @@ pub struct SnapshotArgs {
     /// The dict inside FILE to list (`state_dict`, `model.ema`); the one with the most tensors when not given
     #[arg(long, value_name = "NAME")]
     pub container: Option<String>,
+}
+
+/// The arguments of `ckdiff explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The text: a log, a traceback, a notebook; - reads standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The checkpoint that was loaded: what the text says is checked against the file itself
+    #[arg(long, value_name = "FILE")]
+    pub source: Option<PathBuf>,
+    /// What the model expects: expected.json, or another checkpoint
+    #[arg(long, value_name = "FILE")]
+    pub target: Option<PathBuf>,
 }
 
 /// The arguments of `ckdiff SOURCE TARGET`.

@@ -22,10 +22,12 @@ mod prefix;
 mod renamed;
 mod rest;
 mod sizes;
+mod text;
 mod tied;
 mod width;
 
 pub use fold::{Folded, fold_keys, roots};
+pub use text::explain_text;
 
 /// How bad a finding is, judged by what `load_state_dict(strict=True)` would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -6,6 +6,7 @@ use crate::cli::{Cli, ColorArg, Command};
 use crate::report::style::Style;
 use crate::rules::RuleSet;
 
+mod explain;
 mod failure;
 mod inspect;
 mod snapshot;
@@ -69,6 +70,7 @@ pub fn run(cli: &Cli, style: &Style, out: &mut dyn Write) -> Result<Status, Fail
         None => verdict::run(cli, &cli.verdict, style, out),
         Some(Command::Inspect(args)) => inspect::run(cli, args, style, out),
         Some(Command::Snapshot(args)) => snapshot::run(cli, args, out),
+        Some(Command::Explain(args)) => explain::run(cli, args, style, out),
     }
 }
 

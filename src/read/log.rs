@@ -13,6 +13,7 @@ mod lists;
 mod markers;
 mod scan;
 mod shapes;
+mod sides;
 mod single;
 mod squeezed;
 mod words;
@@ -75,5 +76,7 @@ impl LogReport {
 /// Reads the bytes of a log, of which the last [`MOST_BYTES`] are looked at.
 pub fn parse(bytes: &[u8], rules: &RuleSet) -> LogReport {
     let text = clean::clean(&clean::decode(bytes));
-    scan::scan(&text, &rules.sayings)
+    let mut report = scan::scan(&text, &rules.sayings);
+    report.place_lone_keys(rules);
+    report
 }

@@ -91,7 +91,7 @@ pub(super) fn named_container(source: &Checkpoint, candidates: &[Candidate], nam
 }
 
 /// The container with the most names of the target; where none has any, the first on the way down that holds tensors itself.
-fn most_identical(source: &Checkpoint, candidates: &[Candidate], target: &StateDict<'_>) -> u32 {
+pub(super) fn most_identical(source: &Checkpoint, candidates: &[Candidate], target: &StateDict<'_>) -> u32 {
     let wanted: HashSet<&str> = target.entries.iter().map(|e| e.key.as_str()).collect();
     let mut best = (0, first_with_tensors(source, candidates));
     for candidate in candidates {
@@ -105,7 +105,7 @@ fn most_identical(source: &Checkpoint, candidates: &[Candidate], target: &StateD
 }
 
 /// From the top down, always into the container with the most tensors, to the first that holds some directly.
-fn first_with_tensors(checkpoint: &Checkpoint, candidates: &[Candidate]) -> u32 {
+pub(super) fn first_with_tensors(checkpoint: &Checkpoint, candidates: &[Candidate]) -> u32 {
     let mut at = 0;
     while checkpoint.containers.get(at as usize).is_some_and(|c| c.tensors == 0) {
         let parent = |c: &&Candidate| checkpoint.containers.get(c.container as usize).and_then(|c| c.parent);

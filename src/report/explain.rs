@@ -1,0 +1,195 @@
+//! `ckdiff explain`: what an error text means, for people and as JSON.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::json::{Cause, Object};
+use super::style::{Style, Tone, plural};
+use super::text::findings;
+use crate::align::Alignment;
+use crate::checkpoint::escaped;
+use crate::explain::Finding;
+use crate::read::log::LogReport;
+
+/// Which sides are real files and not only what the text tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// `--source` was given.
+    pub source: bool,
+    /// `--target` was given.
+    pub target: bool,
+}
+
+/// Everything a renderer needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Explained<'a> {
+    /// The text's path; `-` for standard input.
+    pub path: &'a Path,
+    /// What was read there.
+    pub log: &'a LogReport,
+    /// Causes, most important first.
+    pub findings: &'a [Finding],
+    /// Which sides are files.
+    pub known: Known,
+    /// How the keys pair.
+    pub alignment: &'a Alignment,
+}
+
+/// Causes shown without `--all`: the rest is counted.
+const SHOWN: usize = 5;
+
+/// Writes the explanation as text: what was read, the causes, and how far a text alone can be trusted.
+///
+/// # Errors
+/// What the writer reports.
+pub fn text(report: &Explained<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let name = if report.path == Path::new("-") { "text".to_owned() } else { report.path.display().to_string() };
+    writeln!(out, "{}  {}", style.paint(Tone::Title, &escaped(&name)), escaped(&summary(report.log)))?;
+    if report.findings.is_empty() {
+        writeln!(out, "\n{}", nothing(report.log))?;
+        return Ok(());
+    }
+    writeln!(out)?;
+    let shown = if style.all { report.findings.len() } else { SHOWN };
+    let (first, rest) = report.findings.split_at(shown.min(report.findings.len()));
+    findings(first, style, out)?;
+    if !rest.is_empty() {
+        writeln!(out, "{} more; --all shows them", plural(rest.len(), "cause"))?;
+    }
+    let doubts = doubts(report);
+    if !doubts.is_empty() {
+        writeln!(out)?;
+        for line in style.lines(&doubts, style.width) {
+            writeln!(out, "{}", style.paint(Tone::Aside, &escaped(&line)))?;
+        }
+    }
+    Ok(())
+}
+
+/// `load-state-dict into Sam: 88 missing, 267 of another shape`
+fn summary(log: &LogReport) -> String {
+    let mut counts = Vec::new();
+    for (keys, what) in [(log.missing_keys.len(), "missing"), (log.unexpected_keys.len(), "unexpected")] {
+        if keys > 0 {
+            counts.push(format!("{} {what}", plural(keys, "key")));
+        }
+    }
+    if !log.size_mismatches.is_empty() {
+        counts.push(format!("{} of another shape", plural(log.size_mismatches.len(), "key")));
+    }
+    let class = log.model_class.as_deref().map(|c| format!(" into {c}")).unwrap_or_default();
+    let counts = if counts.is_empty() { String::new() } else { format!(": {}", counts.join(", ")) };
+    let cut = if log.truncated { " (the text leaves some out)" } else { "" };
+    if log.is_empty() { "no error of loading weights".to_owned() } else { format!("{}{class}{counts}{cut}", log.kind) }
+}
+
+/// What to say when there is no cause to name.
+fn nothing(log: &LogReport) -> &'static str {
+    if log.is_empty() {
+        "nothing in the text is an error of loading weights that is known here; give the part with the exception, or compare the two sides: ckdiff SOURCE TARGET"
+    } else {
+        "the text names no key that is missing, unexpected or of another shape"
+    }
+}
+
+/// What a text alone cannot tell, and what would.
+fn doubts(report: &Explained<'_>) -> String {
+    let log = report.log;
+    let keys = log.missing_keys.len() + log.unexpected_keys.len() + log.size_mismatches.len() + log.key_errors.len();
+    if keys == 0 || report.known.source && report.known.target {
+        return String::new();
+    }
+    let mut what = Vec::new();
+    if log.truncated {
+        what.push("the lists are cut short");
+    }
+    if log.folded {
+        what.push("ranges of the table may hide gaps");
+    }
+    let lists = [&log.missing_keys, &log.unexpected_keys];
+    if log.size_mismatches.is_empty() && lists.iter().any(|l| l.is_empty()) {
+        what.push("only one side is named");
+    }
+    let what = if what.is_empty() { "names only, no dtypes, few shapes".to_owned() } else { what.join(", ") };
+    let give = match (report.known.source, report.known.target, log.is_whole()) {
+        (true, false, true) | (false, true, true) => return String::new(),
+        (false, _, true) => "--source FILE",
+        (true, ..) => "--target expected.json",
+        (false, true, false) => "--source FILE",
+        (false, false, false) => "--source FILE and --target expected.json",
+    };
+    format!("from the text alone ({what}); for certainty give {give}")
+}
+
+/// Writes the explanation as JSON, version 1.
+///
+/// # Errors
+/// What the writer reports.
+pub fn json(report: &Explained<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let log = report.log;
+    let mut object = Object::start(out)?;
+    object.field("version", &1)?;
+    object.field("path", &report.path.to_string_lossy())?;
+    object.field(
+        "parsed",
+        &Parsed {
+            missing_keys: &log.missing_keys,
+            unexpected_keys: &log.unexpected_keys,
+            size_mismatches: log
+                .size_mismatches
+                .iter()
+                .map(|m| Mismatch { key: &m.key, source: m.source.dims(), target: m.target.dims() })
+                .collect(),
+            model_class: log.model_class.as_deref(),
+            kind: &log.kind,
+            key_errors: log.key_errors.iter().map(|e| e.key.as_str()).collect(),
+            truncated: log.truncated,
+        },
+    )?;
+    object.field("certain", &(report.known.source && report.known.target))?;
+    object.list(
+        "renames",
+        report.alignment.renames.iter().map(|r| Rename {
+            pattern: &r.pattern,
+            replacement: &r.replacement,
+            keys: r.keys,
+        }),
+    )?;
+    object.list("drops", report.alignment.drops.iter().map(|d| Dropped { pattern: &d.pattern, keys: d.keys }))?;
+    object.list("findings", report.findings.iter().map(Cause::of))?;
+    object.end()
+}
+
+/// What was read, field by field.
+#[derive(Serialize)]
+struct Parsed<'a> {
+    missing_keys: &'a [String],
+    unexpected_keys: &'a [String],
+    size_mismatches: Vec<Mismatch<'a>>,
+    model_class: Option<&'a str>,
+    kind: &'a str,
+    key_errors: Vec<&'a str>,
+    truncated: bool,
+}
+
+#[derive(Serialize)]
+struct Mismatch<'a> {
+    key: &'a str,
+    source: &'a [u64],
+    target: &'a [u64],
+}
+
+#[derive(Serialize)]
+struct Rename<'a> {
+    pattern: &'a str,
+    replacement: &'a str,
+    keys: usize,
+}
+
+#[derive(Serialize)]
+struct Dropped<'a> {
+    pattern: &'a str,
+    keys: usize,
+}
