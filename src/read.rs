@@ -11,9 +11,11 @@ mod foreign;
 mod input;
 mod json;
 pub mod log;
+pub mod pickle;
 mod place;
 mod safetensors;
 mod sharded;
+pub mod torch;
 
 use input::{Input, Named};
 
@@ -73,5 +75,11 @@ fn read_weights(mut input: Input) -> Result<Checkpoint, ReadError> {
     if safetensors::resembles(&input) && !expected::recognises(&input) {
         return safetensors::read(&mut input);
     }
-    Err(foreign::name(&mut input))
+    let file = input.file.try_clone().map_err(|e| input.error("CK002", format!("cannot be read: {e}"), ""))?;
+    match torch::read_file(&input.path, file) {
+        Ok(Some(checkpoint)) => Ok(checkpoint),
+        // Of a file that was changed as if it were text, what a reader stumbled over is beside the point.
+        Err(refusal) => Err(foreign::mangled(&mut input).unwrap_or(refusal)),
+        Ok(None) => Err(foreign::name(&mut input)),
+    }
 }

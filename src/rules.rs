@@ -29,6 +29,8 @@ pub use shapes::{ShapeRule, Shapes};
 pub use texts::Saying;
 pub use wrappers::{Part, Place, Wrapper};
 
+pub mod safety;
+
 /// Every rule file that ships with the program: id (path below `rules/` without suffix) and text.
 pub const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/rules.rs"));
 

@@ -8,25 +8,29 @@ macro_rules! dtypes {
         ///
         /// Named as safetensors names it where it does (crate `safetensors` 0.8, `Dtype`), otherwise as PyTorch does.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Dtype { $(#[doc = $doc] $variant,)* }
+        pub enum Dtype {
+            $(#[doc = $doc] $variant,)*
+            /// NumPy's array of text, so many characters of 32 bits an element; no tensor can be that.
+            Text(u16),
+        }
 
         impl Dtype {
-            /// Every element type.
+            /// Every element type that a tensor can have.
             pub const ALL: &'static [Dtype] = &[$(Dtype::$variant,)*];
 
             /// The canonical name: `F32`, `BF16`, `F8_E4M3`, `QINT8`.
             pub fn name(self) -> &'static str {
-                match self { $(Dtype::$variant => $name,)* }
+                match self { $(Dtype::$variant => $name,)* Dtype::Text(_) => "TEXT" }
             }
 
             /// Size of one element in bits.
             pub fn bits(self) -> u32 {
-                match self { $(Dtype::$variant => $bits,)* }
+                match self { $(Dtype::$variant => $bits,)* Dtype::Text(n) => 32 * n as u32 }
             }
 
             /// Floating point, integer, …
             pub fn kind(self) -> DtypeKind {
-                match self { $(Dtype::$variant => DtypeKind::$kind,)* }
+                match self { $(Dtype::$variant => DtypeKind::$kind,)* Dtype::Text(_) => DtypeKind::Text }
             }
 
             /// Any spelling: `F32`, `float32`, `torch.float32`, `numpy.float32`, `float`; `None` when it is none of them.
@@ -86,6 +90,8 @@ pub enum DtypeKind {
     Complex,
     /// Integers with scale and zero point.
     Quantized,
+    /// Characters.
+    Text,
 }
 
 /// What happens to the values when a tensor of one dtype is copied into one of another, as `Tensor.copy_` does silently.
@@ -137,7 +143,11 @@ impl Dtype {
 
 impl fmt::Display for Dtype {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        match self {
+            // As NumPy spells it.
+            Dtype::Text(characters) => write!(f, "<U{characters}"),
+            other => f.write_str(other.name()),
+        }
     }
 }
 
