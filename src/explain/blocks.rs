@@ -90,13 +90,24 @@ pub(super) fn norms(case: &mut Case<'_>) {
         claims.extend(others.iter().filter(|(_, e)| norm(e)).map(|(d, _)| *d));
         let statistics = these.iter().filter(|(_, e)| STATISTICS.contains(&e.key.leaf())).count();
         let n = count(with.len(), "norm");
-        let message = if given {
+        // Norms whose weight and bias are there under the same names may be of another kind, or keep the statistics elsewhere.
+        let unsure = case.partial() && statistics == claims.len();
+        let message = if given && unsure {
+            format!(
+                "{n} of the checkpoint keep running statistics that the model has no place for: it has another norm, or other names for them"
+            )
+        } else if unsure {
+            format!(
+                "the running statistics of {n} are not in the checkpoint: it has another norm, or keeps them under other names"
+            )
+        } else if given {
             format!("{n} of the checkpoint keep running statistics (BatchNorm), the model has no running statistics")
         } else {
             format!("{n} of the model keep running statistics (BatchNorm), the checkpoint has no running statistics")
         };
         let cause = Cause::new("CK113", Rank::Build, Remedy::Lost, message)
             .by(case.rules.diagnosis(Diagnosis::NormType))
+            .confidence(if unsure { 0.5 } else { 1.0 })
             .with("norms", with.len())
             .with("statistics", statistics);
         case.claim(claims, cause);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::Remedy;
 use super::case::{Case, Cause, Rank, count, some};
+use super::rest::is_head;
 use crate::compare::Difference;
 use crate::rules::Diagnosis;
 
@@ -42,6 +43,13 @@ pub(super) fn not_built(case: &mut Case<'_>) {
     let below = |n: &&&str| n.strip_prefix(prefix).is_some_and(|r| r.starts_with('.'));
     // Odd keys out (a position_ids here, a norm there) are extra keys of a model that has the rest.
     if prefix.is_empty() || names.iter().filter(below).count() != names.len() || names.len() < 4 {
+        return;
+    }
+    // Buffers and a head that was left behind are no model.
+    if unexpected.iter().all(|(_, e)| case.rules.buffers.contains(e.key)) {
+        return;
+    }
+    if names.iter().all(|name| case.rules.heads.iter().any(|head| is_head(case, head, name))) {
         return;
     }
     let message = format!("the model expects none of {} under `{prefix}.`", count(names.len(), "key"));

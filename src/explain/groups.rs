@@ -48,7 +48,16 @@ fn explain_one(case: &mut Case<'_>, group: &Group) {
     let signed: HashSet<u32> = claims.iter().copied().collect();
     let modules: HashSet<String> =
         given.iter().chain(&wanted).filter(|m| signed.contains(&m.difference)).map(|m| module(case, m.key)).collect();
-    let beside = |m: &&Member<'_>| modules.contains(&module(case, m.key)) || modules.contains(&bare(case, m.key));
+    // Beside a sign, below it (`weight.quant_state.…` beside `weight.absmax`), or the tensor the signs hang on.
+    let beside = |m: &&Member<'_>| {
+        let module = module(case, m.key);
+        let mut above = module.as_str();
+        modules.contains(&bare(case, m.key))
+            || std::iter::from_fn(|| above.rsplit_once('.').map(|(parent, _)| above = parent).map(|()| above))
+                .take(2)
+                .chain([module.as_str()])
+                .any(|m| modules.contains(m))
+    };
     claims.extend(given.iter().filter(|m| group.also_given.contains(m.key)).filter(beside).map(|m| m.difference));
     claims.extend(wanted.iter().filter(|m| group.also_wanted.contains(m.key)).filter(beside).map(|m| m.difference));
     let keys = modules.len();

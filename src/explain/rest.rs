@@ -81,7 +81,7 @@ fn heads(case: &mut Case<'_>) {
 }
 
 /// Whether a key lies in a module of the name at the top of the model: `fc` within a block is a layer like any other.
-fn is_head(case: &Case<'_>, head: &Head, key: &str) -> bool {
+pub(super) fn is_head(case: &Case<'_>, head: &Head, key: &str) -> bool {
     let bare = super::prefix::unwrap(case.rules, key).1;
     let part = case.rules.parts.iter().find_map(|p| bare.strip_prefix(p.prefix.as_str())?.strip_prefix('.'));
     let named = |key: &str| key.split('.').next().is_some_and(|first| head.names.iter().any(|n| n == first));

@@ -30,11 +30,22 @@ pub fn explain_text(log: &LogReport, mut causes: Vec<Finding>, rules: &RuleSet) 
             out.extend(lone.iter().filter_map(|e| lone_key(e, log, rules)));
         }
     }
+    // Loaders that only warn have gone on: a new head is what fine-tuning asks for.
+    if WARNING_ONLY.contains(&log.kind.as_str()) {
+        for finding in out.iter_mut().filter(|f| f.rule.as_deref().is_some_and(|r| r.starts_with("heads/"))) {
+            finding.severity = Severity::Note;
+            finding.help = format!("expected when a model is fine-tuned; {}", finding.help);
+        }
+    }
     out.sort_by_key(|f| std::cmp::Reverse(f.severity));
     out.dedup_by(|a, b| a.message == b.message);
     out.truncate(MOST);
     out
 }
+
+/// Forms of text that are warnings: the program went on.
+const WARNING_ONLY: [&str; 8] =
+    ["transformers", "load-report", "fvcore", "mmengine", "detectron2", "incompatible-keys", "lightning", "diffusers"];
 
 /// The most causes that are told of one text.
 const MOST: usize = 40;
