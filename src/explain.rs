@@ -105,8 +105,6 @@ pub fn explain(
     file::placeholders(&mut case);
     groups::explain(&mut case);
     prefix::explain(&mut case);
-    prefix::explain_one_side(&mut case);
-    file::not_built(&mut case);
     cut::explain(&mut case);
     copies::explain(&mut case);
     depth::explain(&mut case);
@@ -115,6 +113,8 @@ pub fn explain(
     renamed::explain(&mut case);
     buffers::explain(&mut case);
     tied::explain(&mut case);
+    prefix::explain_one_side(&mut case);
+    file::not_built(&mut case);
     width::explain(&mut case);
     sizes::explain(&mut case);
     dtypes::explain(&mut case);

@@ -34,6 +34,15 @@ fn one(case: &mut Case<'_>, block: &BlockType, given: bool) {
     if with.len() < block.children.len() {
         return;
     }
+    // Where the other side has such children as well, names differ and not the blocks.
+    let other = if given { case.target } else { case.source };
+    let has_child = |e: &Entry<'_>| {
+        let below = lists::places(e.key.as_str()).last().and_then(|(path, _)| lists::below(e.key.as_str(), path));
+        below.is_some_and(|b| b.split('.').any(|segment| block.children.iter().any(|c| c == segment)))
+    };
+    if other.entries.iter().any(has_child) {
+        return;
+    }
     let blocks: BTreeSet<(&str, u32)> = with.values().flatten().copied().collect();
     let classes: HashSet<String> = blocks.iter().map(|(path, _)| lists::class(path)).collect();
     let all = if case.partial() { blocks.len() } else { all_blocks(case, &classes, given) };
@@ -47,12 +56,22 @@ fn one(case: &mut Case<'_>, block: &BlockType, given: bool) {
     } else {
         format!("the model has {}, the checkpoint has {} ({n})", block.with, block.without)
     };
-    // What a bottleneck brings along besides: a projection in blocks that have none otherwise.
+    if block.throughout {
+        claims.extend(within(case, &classes));
+    }
     let cause = Cause::new("CK112", Rank::Build, Remedy::Lost, message)
         .by(case.rules.rule(&block.rule))
         .with("blocks", blocks.len())
         .with("side", if given { "source" } else { "target" });
     case.claim(claims, cause);
+}
+
+/// Everything that is amiss within lists of these classes.
+fn within(case: &Case<'_>, classes: &HashSet<String>) -> Vec<u32> {
+    let inside = |e: &Entry<'_>| lists::places(e.key.as_str()).any(|(path, _)| classes.contains(&lists::class(path)));
+    let resized = case.resized().into_iter().filter(|r| inside(&r.target)).map(|r| r.difference);
+    let keys = case.missing().into_iter().chain(case.unexpected()).filter(|(_, e)| inside(e)).map(|(d, _)| d);
+    resized.chain(keys).collect()
 }
 
 /// How many blocks there are in lists of these classes.

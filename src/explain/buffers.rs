@@ -1,6 +1,6 @@
 //! Buffers that the model fills by itself, and the few that it cannot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::case::{Case, Cause, Rank, count};
 use super::{Remedy, Severity};
@@ -20,6 +20,7 @@ struct Amiss {
 /// Explains missing, unexpected and resized buffers, one finding a rule.
 pub(super) fn explain(case: &mut Case<'_>) {
     let mut found: BTreeMap<(&str, u8), (&Buffer, Amiss)> = BTreeMap::new();
+    let norms = norms_amiss(case);
     for (difference, fact) in case.open() {
         let source = |i: u32| case.source.entries.get(i as usize).copied();
         let target = |i: u32| case.target.entries.get(i as usize).copied();
@@ -30,6 +31,11 @@ pub(super) fn explain(case: &mut Case<'_>) {
             _ => (None, 3),
         };
         let Some(buffer) = entry.and_then(|e| of(case, &e)) else { continue };
+        // The counter of a norm that is missing or unexpected as a whole goes with it.
+        let whole = entry.is_some_and(|e| norms.contains(&(kind == 0, e.key.module())));
+        if buffer.filled == Filled::ByCounting && whole {
+            continue;
+        }
         // Counting has its own account of each side; everything else is told as one.
         let side = if buffer.filled == Filled::ByCounting { kind } else { 0 };
         let (_, amiss) = found.entry((&buffer.rule, side)).or_insert_with(|| (buffer, Amiss::default()));
@@ -48,6 +54,15 @@ pub(super) fn explain(case: &mut Case<'_>) {
         };
         case.claim(amiss.claims, cause);
     }
+}
+
+/// Modules whose running mean is missing (`true`) or unexpected (`false`).
+fn norms_amiss<'a>(case: &Case<'a>) -> HashSet<(bool, &'a str)> {
+    let mean = |e: &Entry<'a>| (e.key.leaf() == "running_mean").then(|| e.key.module());
+    let missing = case.missing();
+    let missing = missing.iter().filter_map(|(_, e)| mean(e)).map(|m| (true, m));
+    let unexpected = case.unexpected();
+    missing.chain(unexpected.iter().filter_map(|(_, e)| mean(e)).map(|m| (false, m))).collect()
 }
 
 /// The rule that knows the entry as a buffer.

@@ -60,9 +60,9 @@ pub(super) fn explain(case: &mut Case<'_>) {
 /// Whether `short` is the end of `long`, cut within a segment.
 fn cut_tail(short: &str, long: &str) -> bool {
     let Some(lost) = long.strip_suffix(short) else { return false };
-    let within = !lost.is_empty() && !lost.ends_with('.');
-    // `lstrip` may leave a dot behind; a first segment of one letter says too little.
-    within && short.len() >= 4 && !short.starts_with('.')
+    // `norm` of `fc_norm` is a word of its own, and so is a number; what is left of a word cut in two is neither.
+    let within = !lost.is_empty() && !lost.ends_with(['.', '_']);
+    within && short.len() >= 4 && !short.starts_with(|c: char| c == '.' || c == '_' || c.is_ascii_digit())
 }
 
 /// What is left of a key when a name and its dot are taken out wherever they stand, also within other names.
@@ -83,6 +83,8 @@ mod tests {
         assert!(cut_tail("utput_projection.weight", "output_projection.weight"));
         assert!(!cut_tail("projection.weight", "output.projection.weight"));
         assert!(!cut_tail("output.weight", "output.weight"));
+        assert!(!cut_tail("norm.weight", "fc_norm.weight"));
+        assert!(!cut_tail("0.weight", "10.weight"));
     }
 
     #[test]

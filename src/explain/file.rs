@@ -6,7 +6,7 @@ use super::Remedy;
 use super::case::{Case, Cause, Rank, count, some};
 use super::rest::is_head;
 use crate::compare::Difference;
-use crate::rules::Diagnosis;
+use crate::rules::{Diagnosis, Place};
 
 /// Explains a checkpoint that was passed with its outer dict.
 pub(super) fn container(case: &mut Case<'_>) {
@@ -37,12 +37,12 @@ pub(super) fn not_built(case: &mut Case<'_>) {
     if !case.target.entries.is_empty() || unexpected.is_empty() {
         return;
     }
-    let first = |e: &crate::checkpoint::Entry<'_>| e.key.as_str().split_once('.').map_or("", |(first, _)| first).len();
     let names: Vec<&str> = unexpected.iter().map(|(_, e)| e.key.as_str()).collect();
-    let prefix = names.first().and_then(|n| n.get(..unexpected.first().map_or(0, |(_, e)| first(e)))).unwrap_or("");
-    let below = |n: &&&str| n.strip_prefix(prefix).is_some_and(|r| r.starts_with('.'));
-    // Odd keys out (a position_ids here, a norm there) are extra keys of a model that has the rest.
-    if prefix.is_empty() || names.iter().filter(below).count() != names.len() || names.len() < 4 {
+    let prefix = names.first().and_then(|n| n.split_once('.')).map_or("", |(first, _)| first);
+    // Only the name of an attribute that holds a network: extra heads of a model that has the rest lie below one prefix too.
+    let attribute = case.rules.wrappers.iter().any(|w| w.place == Place::Prefix && w.segment == prefix);
+    let below = |n: &&str| n.strip_prefix(prefix).is_some_and(|r| r.starts_with('.'));
+    if !attribute || !names.iter().all(below) || names.len() < 4 {
         return;
     }
     // Buffers and a head that was left behind are no model.

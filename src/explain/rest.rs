@@ -69,7 +69,8 @@ fn heads(case: &mut Case<'_>) {
                 let message = format!("{n} of the {}'s {} {have} no place in the model ({place})", head.of, head.what);
                 Cause::new("CK108", Rank::Leftover, Remedy::Edit, message).rider().help("drop them")
             } else {
-                let message = format!("the {}'s {} is not in the checkpoint ({place}, {n})", head.of, head.what);
+                let is = if head.what.ends_with('s') { "are" } else { "is" };
+                let message = format!("the {}'s {} {is} not in the checkpoint ({place}, {n})", head.of, head.what);
                 Cause::new("CK107", Rank::Missing, Remedy::Lost, message)
                     .help("it starts from its initialisation: train it, or take a checkpoint that has it")
             };

@@ -9,7 +9,7 @@ use crate::rules::{Law, Reading};
 
 /// Explains size mismatches by their laws, one finding for each rule and reading.
 pub(super) fn explain(case: &mut Case<'_>) {
-    let mut groups: BTreeMap<(&str, String), (Law, Reading, Vec<u32>)> = BTreeMap::new();
+    let mut groups: Groups<'_> = BTreeMap::new();
     let mut together: HashSet<&str> = HashSet::new();
     for one in case.resized() {
         let rules = case.rules.shapes.get(one.target.key).chain(case.rules.shapes.get(one.source.key));
@@ -22,6 +22,7 @@ pub(super) fn explain(case: &mut Case<'_>) {
             groups.entry((&rule.rule, reading.words.clone())).or_insert_with(|| (rule.law, reading, Vec::new()));
         group.2.push(one.difference);
     }
+    join_attention(&mut groups);
     let mut readings: HashMap<&str, usize> = HashMap::new();
     for (rule, _) in groups.keys() {
         *readings.entry(rule).or_default() += 1;
@@ -32,13 +33,40 @@ pub(super) fn explain(case: &mut Case<'_>) {
             continue;
         }
         let about = case.rules.rule(rule);
-        let tables = count(claims.len(), "tensor");
-        let message = format!("{words} ({tables})");
+        let message = format!("{words} in {}", tables(case, &claims));
         let mut cause = Cause::new(code(law), Rank::Size, reading.mend.into(), message).by(about);
         for (name, value) in reading.facts {
             cause = cause.with(name, value);
         }
         case.claim(claims, cause);
+    }
+}
+
+/// Another number of key and value heads is only that where the queries are as they were.
+fn join_attention(groups: &mut Groups<'_>) {
+    let Some(whole) = groups.iter().find(|(_, g)| g.0 == Law::HeadSize).map(|(key, _)| key.clone()) else { return };
+    let parts: Vec<_> = groups.iter().filter(|(_, g)| g.0 == Law::KvHeads).map(|(key, _)| key.clone()).collect();
+    for part in parts {
+        if let Some((_, _, claims)) = groups.remove(&part)
+            && let Some(group) = groups.get_mut(&whole)
+        {
+            group.2.extend(claims);
+        }
+    }
+}
+
+/// Size mismatches by rule and reading, with the law and what it read.
+type Groups<'a> = BTreeMap<(&'a str, String), (Law, Reading, Vec<u32>)>;
+
+/// `3 tensors: ` and their names, folded; the name alone where it is one.
+fn tables(case: &Case<'_>, claims: &[u32]) -> String {
+    let wanted: HashSet<u32> = claims.iter().copied().collect();
+    let resized = case.resized();
+    let keys = resized.iter().filter(|r| wanted.contains(&r.difference)).map(|r| r.target.key.as_str());
+    let patterns: Vec<String> = fold_keys(keys).into_iter().map(|f| f.pattern).collect();
+    match claims.len() {
+        1 => some(&patterns, 1),
+        n => format!("{}: {}", count(n, "tensor"), some(&patterns, 2)),
     }
 }
 
@@ -54,7 +82,7 @@ fn code(law: Law) -> &'static str {
         Law::Kernel => "CK208",
         Law::Queries => "CK210",
         Law::ContextLength => "CK211",
-        Law::KvHeads => "CK212",
+        Law::KvHeads | Law::HeadSize => "CK212",
         Law::Rank => "CK115",
         Law::Packed => "CK117",
         Law::CoordsTable | Law::SquareIndex => "CK401",

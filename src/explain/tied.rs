@@ -24,7 +24,8 @@ fn absent(case: &mut Case<'_>) {
             case.source.entries.iter().filter(|e| tied.holders.contains(e.key)).copied().collect();
         let mut by_holder: BTreeMap<&str, Vec<(u32, &str)>> = BTreeMap::new();
         for (difference, wanted) in absent {
-            if let Some(holder) = holders.iter().find(|h| same_size(h, wanted)) {
+            let itself = |h: &Entry<'_>| bare(case, h) == bare(case, wanted);
+            if let Some(holder) = holders.iter().find(|h| same_size(h, wanted) && !itself(h)) {
                 by_holder.entry(holder.key.as_str()).or_default().push((*difference, wanted.key.as_str()));
             }
         }
@@ -39,6 +40,11 @@ fn absent(case: &mut Case<'_>) {
             case.claim(keys.iter().map(|(d, _)| *d), cause);
         }
     }
+}
+
+/// A key without wrappers: `module.lm_head.weight` is not tied to `lm_head.weight`, it is the same.
+fn bare(case: &Case<'_>, entry: &Entry<'_>) -> String {
+    super::prefix::unwrap(case.rules, entry.key.as_str()).1
 }
 
 /// Whether nothing speaks against the two having the same shape. Both must be known, or neither side says sizes.

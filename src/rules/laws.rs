@@ -80,6 +80,8 @@ pub enum Law {
     Rank,
     /// `(kv_heads · head_dim, dim)`.
     KvHeads,
+    /// `(heads · head_dim, dim)` and its counterpart at the way out.
+    HeadSize,
     /// Two 4-bit values a byte, as one long column.
     Packed,
 }
@@ -106,6 +108,7 @@ impl Law {
         Law::Queries,
         Law::Rank,
         Law::KvHeads,
+        Law::HeadSize,
         Law::Packed,
     ];
 
@@ -134,6 +137,7 @@ impl Law {
             Law::Queries => numbers::queries(from, to),
             Law::Rank => numbers::rank(from, to),
             Law::KvHeads => numbers::kv_heads(from, to),
+            Law::HeadSize => numbers::head_size(from, to),
             Law::Packed => numbers::packed(from, to),
         }
     }

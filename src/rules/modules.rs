@@ -93,6 +93,9 @@ pub struct BlockType {
     pub with: String,
     /// Blocks that do not: "basic blocks".
     pub without: String,
+    /// Whether sizes and other children of these blocks differ for the same reason.
+    #[serde(default)]
+    pub throughout: bool,
 }
 
 /// Adds a file of `heads/`.

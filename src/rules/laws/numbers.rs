@@ -80,6 +80,12 @@ pub(super) fn kv_heads(from: &[u64], to: &[u64]) -> Option<Reading> {
     Some(Reading::from_to(words, a, b, Mend::Lost))
 }
 
+pub(super) fn head_size(from: &[u64], to: &[u64]) -> Option<Reading> {
+    let (_, a, b) = only_one(from, to)?;
+    let words = format!("attention {a} → {b} wide: another size or number of heads");
+    Some(Reading::from_to(words, a, b, Mend::Lost))
+}
+
 pub(super) fn packed(from: &[u64], to: &[u64]) -> Option<Reading> {
     let [bytes, 1] = *from else { return None };
     let wanted = to.iter().try_fold(1u64, |n, &d| n.checked_mul(d))?;
