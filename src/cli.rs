@@ -66,6 +66,8 @@ pub enum Command {
     Snapshot(SnapshotArgs),
     /// Explain a pasted error text or log: what went wrong when weights were loaded
     Explain(ExplainArgs),
+    /// List all rules and codes, or print the page of one
+    Rules(RulesArgs),
 }
 
 /// The arguments of `ckdiff inspect`.
@@ -102,6 +104,14 @@ pub struct ExplainArgs {
     /// What the model expects: expected.json, or another checkpoint
     #[arg(long, value_name = "FILE")]
     pub target: Option<PathBuf>,
+}
+
+/// The arguments of `ckdiff rules`.
+#[derive(Debug, Args)]
+pub struct RulesArgs {
+    /// The id of a rule (`shapes/swin-window`), a code (`CK103`) or the name of a code (`wrapper-prefix`)
+    #[arg(value_name = "ID|CODE")]
+    pub name: Option<String>,
 }
 
 /// The arguments of `ckdiff SOURCE TARGET`.

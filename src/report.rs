@@ -3,6 +3,7 @@
 pub mod explain;
 pub mod inspect;
 pub mod json;
+pub mod rules;
 pub mod snapshot;
 pub mod style;
 pub mod text;

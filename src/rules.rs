@@ -118,6 +118,11 @@ impl RuleSet {
         self.files.iter().filter(move |(id, _)| inside(id)).map(|(id, text)| (id.as_str(), text.as_str()))
     }
 
+    /// The id of every file, sorted.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|(id, _)| id.as_str())
+    }
+
     /// What the rule with this id says of itself.
     pub fn rule(&self, id: &str) -> Option<&About> {
         self.about.binary_search_by(|a| a.id.as_str().cmp(id)).ok().and_then(|i| self.about.get(i))

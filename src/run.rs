@@ -9,6 +9,7 @@ use crate::rules::RuleSet;
 mod explain;
 mod failure;
 mod inspect;
+mod rules;
 mod snapshot;
 mod suggest;
 mod verdict;
@@ -71,6 +72,7 @@ pub fn run(cli: &Cli, style: &Style, out: &mut dyn Write) -> Result<Status, Fail
         Some(Command::Inspect(args)) => inspect::run(cli, args, style, out),
         Some(Command::Snapshot(args)) => snapshot::run(cli, args, out),
         Some(Command::Explain(args)) => explain::run(cli, args, style, out),
+        Some(Command::Rules(args)) => rules::run(cli, args, style, out),
     }
 }
 

@@ -50,3 +50,23 @@ fn every_rule_speaks_in_its_examples_and_is_silent_in_its_counterexamples() {
     }
     assert!(failures.is_empty(), "\n{failures}");
 }
+
+#[test]
+fn every_rule_and_code_has_a_page() {
+    let rules = RuleSet::embedded();
+    let style = ckdiff::report::style::Style::default();
+    for about in &rules.about {
+        let mut page = Vec::new();
+        assert!(ckdiff::report::rules::rule_page(&rules, &about.id, &style, &mut page).unwrap());
+        let page = String::from_utf8(page).unwrap();
+        assert!(page.contains(&about.summary) && page.contains("Matches"), "{page}");
+        assert!(!about.explanation.is_empty(), "{} explains nothing", about.id);
+        assert!(!about.counterexamples.is_empty(), "{} has no counterexample", about.id);
+        let code = about.code.as_deref();
+        assert!(code.is_none_or(|c| ckdiff::codes::page(c).is_some()), "{} has a code without a page", about.id);
+    }
+    for (code, _) in ckdiff::codes::PAGES {
+        let mut page = Vec::new();
+        assert!(ckdiff::report::rules::code_page(&rules, code, &style, &mut page).unwrap());
+    }
+}
