@@ -18,6 +18,7 @@ mod file;
 mod fold;
 mod groups;
 mod lists;
+mod picked;
 mod prefix;
 mod renamed;
 mod rest;
@@ -27,6 +28,7 @@ mod tied;
 mod width;
 
 pub use fold::{Folded, fold_keys, roots};
+pub use picked::add_container;
 pub use text::explain_text;
 
 /// How bad a finding is, judged by what `load_state_dict(strict=True)` would do.

@@ -123,6 +123,20 @@ fn findings(checkpoint: &Checkpoint) -> Vec<Finding> {
     out
 }
 
+/// What has to be said of the two files before their keys are compared: what the readers noticed, and code that would run.
+///
+/// That a training checkpoint asks for names on no list (its arguments, its scheduler) says nothing about its weights, so
+/// that warning is left to [`inspect`].
+pub fn of_both(source: &Checkpoint, target: &Checkpoint) -> Vec<Finding> {
+    let relevant = |f: &Finding| f.severity == Severity::Error || f.code.starts_with("CK0");
+    let mut out: Vec<Finding> = findings(source).into_iter().filter(relevant).collect();
+    if target.path != source.path {
+        out.extend(findings(target).into_iter().filter(relevant));
+    }
+    out.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    out
+}
+
 /// Whether files of this format can run code when they are loaded.
 pub fn may_hold_code(format: Format) -> bool {
     !matches!(format, Format::Safetensors | Format::SafetensorsSharded | Format::Json | Format::Text)

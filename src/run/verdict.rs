@@ -11,7 +11,8 @@ use crate::align::align;
 use crate::checkpoint::{Candidate, Checkpoint, StateDict, quoted};
 use crate::cli::{Cli, FormatArg, VerdictArgs};
 use crate::compare::compare;
-use crate::explain::explain;
+use crate::explain::{add_container, explain};
+use crate::inspect;
 use crate::judge::{Evidence, judge};
 use crate::read::read;
 use crate::report::style::Style;
@@ -31,7 +32,11 @@ pub(super) fn run(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Wr
     let (source, target, others) = choose(&source, &target, args.container.as_deref())?;
     let alignment = align(&source, &target, &rules);
     let differences = compare(&source, &target, &alignment);
-    let findings = explain(&source, &target, &alignment, &differences, &rules);
+    let mut findings = explain(&source, &target, &alignment, &differences, &rules);
+    if args.container.is_none() {
+        add_container(&mut findings, &source, &target, &alignment, &rules);
+    }
+    findings.splice(0..0, inspect::of_both(source.checkpoint, target.checkpoint));
     let evidence = Evidence {
         source: &source,
         target: &target,
