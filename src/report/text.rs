@@ -261,6 +261,13 @@ fn examples(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Resu
     Ok(())
 }
 
+/// How many keys would keep the values they were initialised with.
+fn left_out(report: &Report<'_>) -> String {
+    let coverage = report.coverage;
+    let left = coverage.of.saturating_sub(coverage.after).saturating_sub(coverage.rebuilt);
+    if left == 0 { String::new() } else { format!(": {} of {} get no value", count(left), plural(coverage.of, "key")) }
+}
+
 /// The verdict in words, last.
 fn answer(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let resizable = report.needs == Remedy::Resize;
@@ -269,7 +276,7 @@ fn answer(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Result
         Verdict::Loads => ("loads, and should not be used as it is: see the error above".to_owned(), Tone::Bad),
         Verdict::LoadsAfterFix => ("loads after the fix, not as it is".to_owned(), Tone::Doubtful),
         Verdict::DoesNotLoad if resizable => ("loads after the resize, not as it is".to_owned(), Tone::Doubtful),
-        Verdict::DoesNotLoad => ("does not load".to_owned(), Tone::Bad),
+        Verdict::DoesNotLoad => (format!("does not load{}", left_out(report)), Tone::Bad),
     };
     let level = match (report.holds, report.level) {
         (true, Level::Strict) => String::new(),
