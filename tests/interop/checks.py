@@ -28,7 +28,7 @@ class Checks:
                 only, lacking = sorted(map(str, ours - theirs)), sorted(map(str, theirs - ours))
                 detail = f"only ckdiff: {only[:4]} ({len(only)}), only the library: {lacking[:4]} ({len(lacking)})"
             else:
-                detail = f"ckdiff: {ours!r}, the library: {theirs!r}"
+                detail = f"ckdiff: {str(ours)[:300]}, the library: {str(theirs)[:300]}"
         self.that(ours == theirs, name, detail)
 
     @contextmanager

@@ -47,3 +47,13 @@ class Tied(nn.Module):
         self.lm_head = nn.Linear(6, 11, bias=False)
         if tie:
             self.lm_head.weight = self.embed_tokens.weight
+
+
+class Window(nn.Module):
+    """Swin's window attention in small: a learned table and the index into it, which follows from the window."""
+
+    def __init__(self, window=2, heads=3):
+        super().__init__()
+        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
+        self.register_buffer("relative_position_index", torch.zeros(window**2, window**2, dtype=torch.int64))
+        self.qkv = nn.Linear(6, 18)
