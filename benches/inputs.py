@@ -79,6 +79,11 @@ def deepseek_v3(layers=61, experts=256, prediction=True):
     return keys
 
 
+def narrowed(keys, by=8):
+    """The same keys with every dimension divided: `safe_open` maps the whole file, and 750 GB is more than it may."""
+    return OrderedDict((k, (dtype, [max(1, size // by) for size in shape])) for k, (dtype, shape) in keys.items())
+
+
 def wrapped_and_renamed(keys):
     """The same under two wrappers, with one part of every layer called by another name."""
     return OrderedDict((f"module._orig_mod.{k}".replace(".self_attn.", ".attn."), v) for k, v in keys.items())
