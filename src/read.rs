@@ -11,6 +11,7 @@ mod foreign;
 mod input;
 mod json;
 pub mod log;
+mod names;
 pub mod pickle;
 mod place;
 mod safetensors;

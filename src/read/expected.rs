@@ -3,7 +3,6 @@
 //! Read in every form that people have at hand: what `ckdiff snapshot` writes, `{"key": [64, 3, 7, 7]}`, a bare list of keys, a safetensors
 //! header dumped as JSON, and the index of a sharded checkpoint (which the sharded reader goes on with).
 
-use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -12,8 +11,9 @@ use super::ReadError;
 use super::entry::{Entry, EntrySeed, Reading, ShapeField};
 use super::input::Input;
 use super::json::{Item, Text};
+use super::names::{given_twice, last_of_each};
 use super::place;
-use crate::checkpoint::{Checkpoint, Format, Remark, TensorInfo, quoted};
+use crate::checkpoint::{Checkpoint, Format, TensorInfo, quoted};
 
 /// Largest JSON text that is read, in bytes: some ten million keys.
 const MOST: u64 = 1 << 30;
@@ -107,47 +107,6 @@ impl Found {
         }
         out
     }
-}
-
-/// The remark about keys that a file gives more than once.
-pub(super) fn given_twice(keys: &[Box<str>], help: &str) -> Remark {
-    let message = match keys {
-        [key] => format!("the key {} is given more than once", quoted(key)),
-        keys => format!("{} keys are given more than once", keys.len()),
-    };
-    Remark { code: "CK004", error: false, message, help: help.into(), examples: examples(keys.iter().map(|k| &**k)) }
-}
-
-/// The first few of many.
-pub(super) fn examples<'a>(keys: impl Iterator<Item = &'a str>) -> Vec<String> {
-    keys.take(5).map(String::from).collect()
-}
-
-/// Leaves of every name its last tensor, at the place of the first, as a Python dict does; and which names occurred more than once.
-pub(super) fn last_of_each(tensors: Vec<TensorInfo>) -> (Vec<TensorInfo>, Vec<Box<str>>) {
-    let mut seen = HashSet::with_capacity(tensors.len());
-    if tensors.iter().all(|t| seen.insert(&*t.path)) {
-        return (tensors, Vec::new());
-    }
-    let mut first = std::collections::HashMap::new();
-    let mut kept: Vec<TensorInfo> = Vec::new();
-    let mut twice = Vec::new();
-    let mut told = HashSet::new();
-    for tensor in tensors {
-        match first.get(&tensor.path) {
-            None => {
-                first.insert(tensor.path.clone(), kept.len());
-                kept.push(tensor);
-            }
-            Some(&at) => {
-                if told.insert(tensor.path.clone()) {
-                    twice.push(tensor.path.clone());
-                }
-                kept[at] = tensor;
-            }
-        }
-    }
-    (kept, twice)
 }
 
 /// The outermost value.

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::ReadError;
-use super::expected::{Index, examples};
+use super::expected::Index;
 use super::input::{self, Named};
+use super::names::examples;
 use crate::checkpoint::{Checkpoint, Container, Format, Remark, TensorInfo, Unreadable, quoted};
 
 mod check;
@@ -108,7 +109,7 @@ fn nothing(path: &Path, index: Index, merged: Merged, whole_folder: bool) -> Res
             placement: None,
         })
         .collect();
-    let (tensors, _) = super::expected::last_of_each(out.tensors);
+    let (tensors, _) = super::names::last_of_each(out.tensors);
     out.containers[0].tensors = tensors.len();
     out.tensors = tensors;
     out.metadata = index.metadata;

@@ -1,8 +1,10 @@
 //! Whether the byte ranges of a header cover the data once and without gaps, as the format asks for.
 
+use std::collections::HashSet;
+
 use super::{Header, PREFIX};
 use crate::checkpoint::{Checkpoint, Remark, TensorInfo, Unreadable, quoted};
-use crate::read::expected::{examples, given_twice};
+use crate::read::names::{examples, given_twice, repeated};
 
 /// How many gaps or overlaps are written out.
 const SHOWN: usize = 3;
@@ -28,6 +30,7 @@ pub(super) fn checked(mut header: Header, size: u64) -> Checkpoint {
     let Header { mut out, data, faults, next, in_order, .. } = header;
     let mut faults = faults;
     let mut lost = last_of_name;
+    faults.retain(|f| !lost.contains(&f.0));
     if in_order && next == size && lost.is_empty() && faults.is_empty() {
         out.containers[0].tensors = out.tensors.len();
         return out;
@@ -45,7 +48,6 @@ pub(super) fn checked(mut header: Header, size: u64) -> Checkpoint {
     }
     faults.sort_by_key(|f| f.0);
     faults.dedup_by_key(|f| f.0);
-    faults.retain(|f| !lost.contains(&f.0));
     report(&mut out, &faults);
     if placed {
         let remarks = seams.remarks(&out.tensors);
@@ -80,35 +82,16 @@ pub(super) fn checked(mut header: Header, size: u64) -> Checkpoint {
 }
 
 /// Finds names that occur more than once. The library keeps the last of each and says nothing; the positions of the others are returned.
-fn drop_earlier(header: &mut Header) -> std::collections::HashSet<usize> {
-    let tensors = &header.out.tensors;
-    // Sorting positions by name takes a fraction of the memory of a set of a million names.
-    let mut order: Vec<u32> = (0..u32::try_from(tensors.len()).unwrap_or(u32::MAX)).collect();
-    let name = |at: &u32| tensors.get(*at as usize).map_or("", |t| &*t.path);
-    if order.is_sorted_by(|a, b| name(a) < name(b)) {
-        return Default::default();
-    }
-    order.sort_unstable_by(|a, b| name(a).cmp(name(b)).then(a.cmp(b)));
-    let mut earlier = std::collections::HashSet::new();
-    let mut twice: Vec<Box<str>> = Vec::new();
-    for pair in order.windows(2) {
-        if let [a, b] = pair
-            && name(a) == name(b)
-        {
-            earlier.insert(*a as usize);
-            if twice.last().is_none_or(|last| **last != *name(a)) {
-                twice.push(name(a).into());
-            }
-        }
-    }
-    if !twice.is_empty() {
-        let remark = given_twice(&twice, "the library keeps the last one and says nothing; write the file again");
+fn drop_earlier(header: &mut Header) -> HashSet<usize> {
+    let (earlier, names) = repeated(&header.out.tensors);
+    if !names.is_empty() {
+        let remark = given_twice(&names, "the library keeps the last one and says nothing; write the file again");
         header.out.remarks.push(remark);
     }
     earlier
 }
 
-fn ranges(out: &Checkpoint, data: u64, lost: &std::collections::HashSet<usize>) -> Vec<Range> {
+fn ranges(out: &Checkpoint, data: u64, lost: &HashSet<usize>) -> Vec<Range> {
     let range = |(tensor, t): (usize, &TensorInfo)| {
         let storage = out.storages.get(t.placement.as_ref()?.storage as usize)?;
         let start = storage.start?.checked_sub(data)?;

@@ -155,6 +155,13 @@ fn a_broken_entry_is_an_error_even_where_a_later_one_replaces_it() {
 }
 
 #[test]
+fn a_gap_is_seen_where_an_entry_without_bytes_is_replaced() {
+    let text =
+        r#"{"b":{"dtype":"U8","shape":[],"data_offsets":[4,0]},"b":{"dtype":"U8","shape":[1],"data_offsets":[4,5]}}"#;
+    assert!(errors(&header(text, 5))[0].contains("no tensor covers bytes 0 to 4"));
+}
+
+#[test]
 fn a_header_length_that_lies_is_told_with_the_numbers() {
     let mut bytes = file(TWO, 32);
     bytes[..8].copy_from_slice(&(1u64 << 63).to_le_bytes());

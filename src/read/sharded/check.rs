@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Merged, number};
 use crate::checkpoint::{Checkpoint, Format, Remark, TensorInfo, quoted};
-use crate::read::expected::{Index, examples, given_twice};
+use crate::read::expected::Index;
+use crate::read::names::{examples, given_twice};
 
 /// How a key of the index fares.
 #[derive(Default)]

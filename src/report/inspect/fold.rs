@@ -1,6 +1,6 @@
 //! Many tensors in few lines: patterns of keys where they fit a screen, otherwise the modules that hold them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::checkpoint::{Dtype, Shape, StateDict};
 use crate::explain::fold_keys;
@@ -30,26 +30,59 @@ pub(super) enum Line {
     },
 }
 
+/// More lines than this are not worked out: nobody reads them, and a million names without a pattern would take seconds.
+const WORTH_FOLDING: usize = 10_000;
+
 /// At most `most` lines that say what a state_dict holds, and how many tensors did not fit into them.
 pub(super) fn lines(view: &StateDict<'_>, most: usize) -> (Vec<Line>, usize) {
-    let lines = patterns(view);
-    if lines.len() <= most {
+    let lines = if worth_folding(view) { patterns(view) } else { Vec::new() };
+    if !lines.is_empty() && lines.len() <= most {
         return (lines, 0);
     }
     // The deepest cut through the tree of modules that fits; a flat list of a thousand names has none.
     let mut best: Option<Vec<Line>> = None;
     for depth in 1..=6 {
         match modules(view, depth) {
-            lines if lines.len() <= most => best = Some(lines),
+            Some(lines) if lines.len() <= most => best = Some(lines),
             _ => break,
         }
     }
     if let Some(lines) = best.filter(|lines| lines.len() < view.entries.len() / 2) {
         return (lines, 0);
     }
-    let shown = lines.into_iter().take(most).collect::<Vec<_>>();
+    let mut shown: Vec<Line> = lines.into_iter().take(most).collect();
+    if shown.is_empty() {
+        let single = |e: &crate::checkpoint::Entry<'_>| Line::Tensors {
+            pattern: e.key.as_str().to_owned(),
+            shape: e.shape().cloned(),
+            dtype: e.dtype(),
+            count: 1,
+        };
+        shown = view.entries.iter().take(most).map(single).collect();
+    }
     let told: usize = shown.iter().map(|l| if let Line::Tensors { count, .. } = l { *count } else { 0 }).sum();
     (shown, view.entries.len().saturating_sub(told))
+}
+
+/// Whether the keys have few enough classes (equal but for their numbers and shapes) for patterns to be of use.
+fn worth_folding(view: &StateDict<'_>) -> bool {
+    const KEYS: usize = 150_000;
+    if view.entries.len() <= WORTH_FOLDING {
+        return true;
+    }
+    if view.entries.len() > KEYS {
+        return false;
+    }
+    let mut classes = HashSet::new();
+    view.entries.iter().all(|e| {
+        let mut class = String::with_capacity(e.key.as_str().len());
+        for segment in e.key.segments() {
+            class.push_str(if segment.bytes().all(|b| b.is_ascii_digit()) { "#" } else { segment });
+            class.push('.');
+        }
+        classes.insert((class, e.shape()));
+        classes.len() <= WORTH_FOLDING
+    })
 }
 
 /// One line per pattern of keys with one shape and dtype, in stored order.
@@ -88,8 +121,8 @@ fn first_of(pattern: &str) -> String {
     out
 }
 
-/// One line per module at `depth` segments, modules of one size folded together.
-fn modules(view: &StateDict<'_>, depth: usize) -> Vec<Line> {
+/// One line per module at `depth` segments, modules of one size folded together; `None` where there are too many.
+fn modules(view: &StateDict<'_>, depth: usize) -> Option<Vec<Line>> {
     let mut known: HashMap<&str, usize> = HashMap::new();
     let mut found: Vec<(&str, usize, u64)> = Vec::new();
     for entry in &view.entries {
@@ -100,6 +133,9 @@ fn modules(view: &StateDict<'_>, depth: usize) -> Vec<Line> {
             found.push((module, 0, 0));
             found.len() - 1
         });
+        if found.len() > WORTH_FOLDING {
+            return None;
+        }
         if let Some((_, tensors, elements)) = found.get_mut(at) {
             *tensors += 1;
             *elements = elements.saturating_add(entry.shape().and_then(Shape::numel).unwrap_or(0));
@@ -125,7 +161,7 @@ fn modules(view: &StateDict<'_>, depth: usize) -> Vec<Line> {
         }
     }
     out.sort_by_key(|(place, _)| *place);
-    out.into_iter().map(|(_, line)| line).collect()
+    Some(out.into_iter().map(|(_, line)| line).collect())
 }
 
 #[cfg(test)]
