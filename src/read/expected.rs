@@ -41,14 +41,14 @@ pub(crate) struct Index {
     pub metadata: Vec<(String, String)>,
 }
 
-/// Whether the file is a JSON text: it begins with a brace or bracket, and holds no byte that text never has.
+/// Whether the file is a JSON text: it begins with a brace or bracket, and has no zero byte near its beginning.
 pub(crate) fn recognises(input: &Input) -> bool {
     let head = input.head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&input.head);
     let first = head.iter().find(|b| !b.is_ascii_whitespace());
     let start = head.get(..64).unwrap_or(head);
     // JSON that is no object and no list has no keys, which is better said than "something unknown".
     let word = ["null", "true", "false"].iter().any(|w| head.trim_ascii() == w.as_bytes());
-    (matches!(first, Some(b'{' | b'[')) || word) && !start.iter().any(|&b| b < b' ' && !b.is_ascii_whitespace())
+    (matches!(first, Some(b'{' | b'[')) || word) && !start.contains(&0)
 }
 
 /// Reads a JSON text.

@@ -148,7 +148,9 @@ fn refusal(input: &Input, error: &serde_json::Error, text: &[u8]) -> ReadError {
     let cause = match cause {
         _ if super::place::broken_utf8(text).is_some() => "not UTF-8",
         "recursion limit exceeded" => "nested more than 127 deep",
-        cause if cause.starts_with("EOF") => "the JSON goes on after the end of the header; its length is wrong",
+        cause if cause.starts_with("EOF") => {
+            "the JSON goes on after the end of the header; the header's length is wrong"
+        }
         "trailing characters" => "something follows after the end of the JSON; the header's length is wrong",
         _ if text.starts_with(b"\xef\xbb\xbf") => "a byte order mark, which the format does not allow",
         cause if cause.contains("hex escape") => "half of a surrogate pair (\\ud800), which is no character",

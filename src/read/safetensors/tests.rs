@@ -171,7 +171,7 @@ fn a_header_length_that_lies_is_told_with_the_numbers() {
         refused(&bytes)
     );
     bytes[..8].copy_from_slice(&60u64.to_le_bytes());
-    assert!(refused(&bytes).contains("its length is wrong"), "{}", refused(&bytes));
+    assert!(refused(&bytes).contains("the header's length is wrong"), "{}", refused(&bytes));
 }
 
 #[test]
@@ -212,6 +212,8 @@ fn tensor() -> impl Strategy<Value = (usize, Vec<u64>, u8)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
     /// What has no error here loads in the library, and what has one does not.
     #[test]
     fn our_verdict_is_the_librarys(
