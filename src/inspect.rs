@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::checkpoint::{Checkpoint, Dtype, Format, Import, Remark, TensorInfo, Trust, quoted};
+use crate::checkpoint::{Checkpoint, Dtype, Format, Remark, TensorInfo};
 use crate::explain::{Finding, Remedy, Severity};
 
 /// Everything that `ckdiff inspect` shows beyond the checkpoint itself.
@@ -92,35 +92,9 @@ fn tied(checkpoint: &Checkpoint) -> Vec<Vec<u32>> {
     groups
 }
 
-/// Remarks of the reader, and what the imports mean where the reader has not said so itself.
+/// What the reader noticed, dangerous imports among it.
 fn findings(checkpoint: &Checkpoint) -> Vec<Finding> {
-    let mut out: Vec<Finding> = checkpoint.remarks.iter().map(of_remark).collect();
-    let said = |code: &str| checkpoint.remarks.iter().any(|r| r.code == code);
-    let of = |trust: Trust| -> Vec<&Import> { checkpoint.imports.iter().filter(|i| i.trust == trust).collect() };
-    let dangerous = of(Trust::Dangerous);
-    if !dangerous.is_empty() && !said("CK501") {
-        let names = in_words(&dangerous);
-        let verb = if dangerous.iter().any(|i| i.called) { "calls" } else { "asks for" };
-        let message = format!("the pickle {verb} {names}: loading the file runs code");
-        out.push(of_imports(
-            "CK501",
-            Severity::Error,
-            message,
-            "do not load it; ask for a safetensors file instead",
-            &dangerous,
-        ));
-    }
-    let unknown = of(Trust::Unknown);
-    if !unknown.is_empty() && !said("CK502") {
-        let message = format!("the pickle asks for {}, which is on no list of harmless names", in_words(&unknown));
-        let help = "look at what it does before loading the file with weights_only=False";
-        out.push(of_imports("CK502", Severity::Warning, message, help, &unknown));
-    }
-    if !checkpoint.complete && may_hold_code(checkpoint.format) && !said("CK503") {
-        let message = "not all of the file could be read: what it asks for is not known to the end".to_owned();
-        out.push(of_imports("CK503", Severity::Warning, message, "do not call it safe; fetch it again", &[]));
-    }
-    out
+    checkpoint.remarks.iter().map(of_remark).collect()
 }
 
 /// What has to be said of the two files before their keys are compared: what the readers noticed, and code that would run.
@@ -145,44 +119,16 @@ pub fn may_hold_code(format: Format) -> bool {
     !matches!(format, Format::Safetensors | Format::SafetensorsSharded | Format::Json | Format::Text)
 }
 
-/// The first few names, and how many more there are.
-fn in_words(imports: &[&Import]) -> String {
-    const SHOWN: usize = 3;
-    let shown: Vec<String> = imports.iter().take(SHOWN).map(|i| quoted(&i.global)).collect();
-    match imports.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-fn of_imports(code: &'static str, severity: Severity, message: String, help: &str, imports: &[&Import]) -> Finding {
-    let examples = imports.iter().take(5).map(|i| i.global.clone()).collect();
-    let rule = imports.iter().find_map(|i| i.rule.clone());
-    finding(code, severity, message, help.to_owned(), examples, rule)
-}
-
 fn of_remark(remark: &Remark) -> Finding {
-    let severity = if remark.error { Severity::Error } else { Severity::Warning };
-    finding(remark.code, severity, remark.message.clone(), remark.help.clone(), remark.examples.clone(), None)
-}
-
-fn finding(
-    code: &'static str,
-    severity: Severity,
-    message: String,
-    help: String,
-    examples: Vec<String>,
-    rule: Option<String>,
-) -> Finding {
     Finding {
-        code,
-        rule,
-        severity,
+        code: remark.code,
+        rule: None,
+        severity: if remark.error { Severity::Error } else { Severity::Warning },
         claims: Vec::new(),
-        keys: examples.len(),
-        examples,
-        message,
-        help,
+        keys: remark.examples.len(),
+        examples: remark.examples.clone(),
+        message: remark.message.clone(),
+        help: remark.help.clone(),
         confidence: 1.0,
         remedy: Remedy::None,
         arguments: BTreeMap::new(),
@@ -260,26 +206,15 @@ mod tests {
     }
 
     #[test]
-    fn a_dangerous_import_is_an_error_and_an_unknown_one_a_warning() {
+    fn errors_come_first_and_make_the_inspection_fail() {
         let mut c = checkpoint(&[("", None, 0)]);
-        let import = |global: &str, trust| Import {
-            global: global.into(),
-            trust,
-            called: true,
-            rule: None,
-            place: String::new(),
-        };
-        c.imports = vec![import("some.thing", Trust::Unknown), import("os.system", Trust::Dangerous)];
+        let remark =
+            |code, error| Remark { code, error, message: "m".into(), help: String::new(), examples: Vec::new() };
+        c.remarks = vec![remark("CK004", false)];
+        assert!(!inspect(&c).fails());
+        c.remarks.push(remark("CK501", true));
         let inspection = inspect(&c);
         assert!(inspection.fails());
-        let found: Vec<_> = inspection.findings.iter().map(|f| (f.code, f.severity)).collect();
-        assert_eq!(found, [("CK501", Severity::Error), ("CK502", Severity::Warning)]);
-    }
-
-    #[test]
-    fn a_pickle_that_was_not_read_to_the_end_is_never_called_clean() {
-        let mut c = checkpoint(&[("", None, 0)]);
-        c.complete = false;
-        assert_eq!(inspect(&c).findings[0].code, "CK503");
+        assert_eq!(inspection.findings.iter().map(|f| f.code).collect::<Vec<_>>(), ["CK501", "CK004"]);
     }
 }

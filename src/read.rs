@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::{Checkpoint, escaped};
+use crate::checkpoint::{Checkpoint, Remark, escaped};
 
 mod directory;
 mod entry;
@@ -68,19 +68,32 @@ pub fn read(path: &Path) -> Result<Checkpoint, ReadError> {
 /// Reads a file with weights in it: no list of keys, no index.
 fn read_weights(mut input: Input) -> Result<Checkpoint, ReadError> {
     if safetensors::recognises(&input) {
-        return safetensors::read(&mut input);
+        let mut out = safetensors::read(&mut input)?;
+        out.remarks.extend(misnamed(&input));
+        return Ok(out);
     }
     if let Some(refusal) = foreign::certain(&mut input) {
         return Err(refusal);
     }
-    if safetensors::resembles(&input) && !expected::recognises(&input) {
-        return safetensors::read(&mut input);
-    }
     let file = input.file.try_clone().map_err(|e| input.error("CK002", format!("cannot be read: {e}"), ""))?;
     match torch::read_file(&input.path, file) {
         Ok(Some(checkpoint)) => Ok(checkpoint),
+        // A header whose length lies may look like a pickle by its first byte.
+        _ if safetensors::resembles(&input) && !expected::recognises(&input) => safetensors::read(&mut input),
         // Of a file that was changed as if it were text, what a reader stumbled over is beside the point.
         Err(refusal) => Err(foreign::mangled(&mut input).unwrap_or(refusal)),
         Ok(None) => Err(foreign::name(&mut input)),
     }
+}
+
+/// The remark about a safetensors file whose suffix makes loaders take it for a pickle.
+fn misnamed(input: &Input) -> Option<Remark> {
+    let suffix = input.suffix();
+    ["pth", "pt", "ckpt", "bin", "pkl", "pickle"].contains(&suffix.as_str()).then(|| Remark {
+        code: "CK013",
+        error: false,
+        message: format!("the name says .{suffix}, the content is safetensors, which torch.load does not read"),
+        help: "rename it to .safetensors".into(),
+        examples: Vec::new(),
+    })
 }
