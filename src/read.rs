@@ -16,6 +16,7 @@ pub mod pickle;
 mod place;
 mod safetensors;
 mod sharded;
+mod tail;
 pub mod torch;
 
 use input::{Input, Named};
@@ -62,7 +63,9 @@ pub fn read(path: &Path) -> Result<Checkpoint, ReadError> {
             expected::Json::Index(index) => sharded::from_index(path, index, false),
         };
     }
-    read_weights(input)
+    let mut out = read_weights(input)?;
+    out.remarks.extend(one_of_many(path));
+    Ok(out)
 }
 
 /// Reads a file with weights in it: no list of keys, no index.
@@ -84,6 +87,19 @@ fn read_weights(mut input: Input) -> Result<Checkpoint, ReadError> {
         Err(refusal) => Err(foreign::mangled(&mut input).unwrap_or(refusal)),
         Ok(None) => Err(foreign::name(&mut input)),
     }
+}
+
+/// The remark about a file that is one shard of several, handed over by itself.
+fn one_of_many(path: &Path) -> Option<Remark> {
+    let name = path.file_name()?.to_str()?;
+    let shard = sharded::numbered(name).filter(|n| n.of > 1 && n.number >= 1)?;
+    Some(Remark {
+        code: "CK015",
+        error: false,
+        message: format!("shard {} of {}: the rest of the checkpoint is in the others", shard.number, shard.of),
+        help: "hand over the index.json or the folder to have all of them read".into(),
+        examples: Vec::new(),
+    })
 }
 
 /// The remark about a safetensors file whose suffix makes loaders take it for a pickle.

@@ -13,6 +13,7 @@ use super::ReadError;
 use super::entry::{Entry, EntrySeed, Reading};
 use super::input::{Input, plain};
 use super::json::{Skip, Text};
+use super::tail;
 use crate::checkpoint::{Checkpoint, Format, Placement, Remark, Shape, Storage, TensorInfo, quoted};
 
 mod layout;
@@ -78,7 +79,11 @@ pub(crate) fn read(input: &mut Input) -> Result<Checkpoint, ReadError> {
     };
     parse(input, length, &mut header)?;
     header.out.remarks.extend(too_long_for_the_library(length));
-    Ok(layout::checked(header, there - length))
+    let mut out = layout::checked(header, there - length);
+    if out.complete {
+        out.remarks.extend(tail::reserved(input, PREFIX + length));
+    }
+    Ok(out)
 }
 
 /// The remark about a header that only the library's limit forbids.

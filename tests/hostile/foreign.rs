@@ -142,7 +142,7 @@ fn npy_cut_short() {
 }
 
 /// A zip archive of stored members, its checksums left at zero, which nobody looks at before a member is read.
-pub fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
     let (mut bytes, mut directory) = (Vec::new(), Vec::new());
     for (name, data) in members {
         let start = bytes.len() as u32;

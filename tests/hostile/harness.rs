@@ -13,18 +13,18 @@ const MEMORY: u64 = 240_000;
 /// The time allowed: 2 s. Builds without optimisation are up to ten times slower.
 const TIME: Duration = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 2 });
 /// How many of something a big file has: as many as the limits are meant for, fewer in builds without optimisation.
-pub const MANY: usize = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
+pub(crate) const MANY: usize = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
 /// Text shown to a person, at most, in bytes: a screen or two, not a file's content.
 const TEXT: usize = 20_000;
 
 /// A folder with the files of one test.
-pub struct Folder {
+pub(crate) struct Folder {
     dir: tempfile::TempDir,
 }
 
 /// What the program did.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The exit status.
     pub code: i32,
     /// Standard output.
@@ -37,17 +37,17 @@ pub struct Outcome {
 
 impl Folder {
     /// An empty folder.
-    pub fn new() -> Folder {
+    pub(crate) fn new() -> Folder {
         Folder { dir: tempfile::tempdir().expect("a folder for the test") }
     }
 
     /// Where a file of that name is.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// Puts a file into the folder.
-    pub fn put(self, name: &str, bytes: impl AsRef<[u8]>) -> Folder {
+    pub(crate) fn put(self, name: &str, bytes: impl AsRef<[u8]>) -> Folder {
         let path = self.path(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).expect("folders for the file");
@@ -57,7 +57,7 @@ impl Folder {
     }
 
     /// Inspects a file of the folder as JSON and as text, and checks what holds for every file.
-    pub fn inspect(&self, name: &str) -> Outcome {
+    pub(crate) fn inspect(&self, name: &str) -> Outcome {
         let text = self.run(&["inspect", name]);
         assert!(text.out.len() + text.err.len() < TEXT, "a wall of text: {} bytes", text.out.len() + text.err.len());
         let json = self.run(&["inspect", name, "--format", "json"]);
@@ -72,12 +72,12 @@ impl Folder {
     }
 
     /// Runs the program with these arguments, in the folder.
-    pub fn run(&self, arguments: &[&str]) -> Outcome {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
         self.run_os(&arguments.iter().map(|a| OsStr::new(*a)).collect::<Vec<_>>())
     }
 
     /// The same with arguments that need not be text.
-    pub fn run_os(&self, arguments: &[&OsStr]) -> Outcome {
+    pub(crate) fn run_os(&self, arguments: &[&OsStr]) -> Outcome {
         let before = self.listing();
         let outcome = run(self.dir.path(), arguments);
         assert_eq!(before, self.listing(), "something was left behind by {arguments:?}");
@@ -107,40 +107,40 @@ impl Folder {
 
 impl Outcome {
     /// The paths of the tensors that were listed.
-    pub fn tensors(&self) -> Vec<&str> {
+    pub(crate) fn tensors(&self) -> Vec<&str> {
         let list = self.json["tensors"].as_array().map_or(&[][..], Vec::as_slice);
         list.iter().filter_map(|t| t["path"].as_str()).collect()
     }
 
     /// Everything that was said: findings with their codes, and standard error.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         let list = self.json["findings"].as_array().map_or(&[][..], Vec::as_slice);
         let one = |f: &serde_json::Value| format!("{} {} {}\n", f["severity"], f["code"], f["message"]);
         list.iter().map(one).collect::<String>().replace('"', "") + &self.err
     }
 
     /// Asserts that the file was refused, with these words.
-    pub fn refused(&self, words: &str) {
+    pub(crate) fn refused(&self, words: &str) {
         assert_eq!(self.code, 2, "was read: {self:?}");
         assert!(self.err.contains(words), "{words:?} is not in: {}", self.err);
     }
 
     /// Asserts that the file was read, that an error was found in it and said with these words, and that these tensors are listed.
-    pub fn faulty(&self, words: &str, tensors: &[&str]) {
+    pub(crate) fn faulty(&self, words: &str, tensors: &[&str]) {
         assert_eq!(self.code, 1, "no error: {self:?}");
         assert!(self.said().contains(words), "{words:?} is not in: {}", self.said());
         assert_eq!(self.tensors(), tensors);
     }
 
     /// Asserts that the file was read without an error.
-    pub fn sound(&self, tensors: &[&str]) {
+    pub(crate) fn sound(&self, tensors: &[&str]) {
         assert_eq!(self.code, 0, "{}", self.said());
         assert_eq!(self.tensors(), tensors);
     }
 }
 
 /// Inspects one file by itself.
-pub fn inspect(name: &str, bytes: impl AsRef<[u8]>) -> Outcome {
+pub(crate) fn inspect(name: &str, bytes: impl AsRef<[u8]>) -> Outcome {
     Folder::new().put(name, bytes).inspect(name)
 }
 

@@ -21,7 +21,7 @@ fn weights() -> Vec<u8> {
 }
 
 /// Makes a pipe that a writer never comes to.
-pub fn named_pipe(path: &Path) {
+pub(crate) fn named_pipe(path: &Path) {
     let made = Command::new("mkfifo").arg(path).status().expect("mkfifo runs");
     assert!(made.success());
 }
@@ -153,9 +153,36 @@ fn safetensors_cut_by_one_byte() {
 }
 
 #[test]
+fn safetensors_of_full_length_whose_end_is_zeros() {
+    let row = |n: usize| {
+        format!(
+            r#""layers.{n}.weight":{{"dtype":"F32","shape":[1024],"data_offsets":[{},{}]}}"#,
+            n * 4096,
+            n * 4096 + 4096
+        )
+    };
+    let mut bytes = file(&format!("{{{}}}", (0..10).map(row).collect::<Vec<_>>().join(",")), 40_960);
+    let end = bytes.len();
+    bytes[end - 16_384..].fill(0);
+    let outcome = inspect("model.safetensors", bytes);
+    assert!(outcome.said().contains("CK014 the last 39 % of the data are zero bytes"), "{}", outcome.said());
+    assert_eq!(outcome.tensors().len(), 10);
+}
+
+#[test]
+fn one_shard_by_itself() {
+    let outcome = inspect("model-00002-of-00006.safetensors", weights());
+    assert!(outcome.said().contains("CK015 shard 2 of 6"), "{}", outcome.said());
+    assert_eq!(outcome.code, 0);
+}
+
+#[test]
 fn safetensors_under_another_suffix() {
     for name in ["model.pth", "model.bin", "model", "model.ckpt.json"] {
-        assert_eq!(inspect(name, weights()).tensors().len(), 8, "{name}");
+        let outcome = inspect(name, weights());
+        assert_eq!(outcome.tensors().len(), 8, "{name}");
+        let torch = name.ends_with(".pth") || name.ends_with(".bin");
+        assert_eq!(outcome.said().contains("CK013"), torch, "{name}: {}", outcome.said());
     }
 }
 

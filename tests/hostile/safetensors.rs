@@ -3,7 +3,7 @@
 use crate::harness::{MANY, Outcome, inspect};
 
 /// A file: its header, and `data` bytes of data.
-pub fn file(header: &str, data: usize) -> Vec<u8> {
+pub(crate) fn file(header: &str, data: usize) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.as_bytes());
     bytes.resize(bytes.len() + data, 1);

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::fold::{self, Line};
-use crate::checkpoint::{Checkpoint, Import, StateDict, Trust, escaped};
+use crate::checkpoint::{Candidate, Checkpoint, Import, StateDict, Trust, escaped};
 use crate::inspect::{Inspection, main_container, may_hold_code};
 use crate::report::style::{Style, Tone, count, pad, plural, short};
 use crate::report::text::{findings, spoken, table};
@@ -15,7 +15,7 @@ const SCREEN: usize = 32;
 /// Containers, tied groups, imports and the like shown without `--all`.
 const FEW: usize = 8;
 /// Width of the labels at the left.
-const LABEL: usize = 11;
+const LABEL: usize = 12;
 /// Dimensions written out.
 const DIMENSIONS: usize = 12;
 
@@ -67,7 +67,16 @@ fn containers(c: &Checkpoint, style: &Style, out: &mut dyn Write) -> io::Result<
         return Ok(());
     }
     let main = main_container(c);
-    let shown: Vec<_> = candidates.iter().filter(|d| d.container == main || !d.name.is_empty()).collect();
+    let size = |name: &str| candidates.iter().find(|d| d.name == name).map_or(0, |d| d.tensors);
+    // Numbered dicts, and dicts that are all there is in the one around them, say nothing new.
+    let tells = |d: &&Candidate| {
+        let (outer, last) = d.name.rsplit_once('.').unwrap_or(("", &d.name));
+        let numbered = !outer.is_empty() && last.bytes().all(|b| b.is_ascii_digit());
+        d.container == main
+            || style.all
+            || !(d.name.is_empty() || numbered || !outer.is_empty() && size(outer) == d.tensors)
+    };
+    let shown: Vec<_> = candidates.iter().filter(tells).collect();
     let limit = if style.all { shown.len() } else { FEW };
     let columns = shown.iter().take(limit).map(|d| name_of(&d.name).width()).max().unwrap_or(0).min(60);
     for (i, d) in shown.iter().take(limit).enumerate() {
@@ -143,7 +152,8 @@ fn safety(c: &Checkpoint, style: &Style, out: &mut dyn Write) -> io::Result<()> 
     }
     parts.push(format!("{} known", count(known.len())));
     let total = dangerous.len() + unknown.len() + known.len();
-    writeln!(out, "{label}{} global{}", parts.join(", "), if total == 1 { "" } else { "s" })?;
+    let only = if dangerous.is_empty() && unknown.is_empty() { ", and nothing else" } else { "" };
+    writeln!(out, "{label}{} global{}{only}", parts.join(", "), if total == 1 { "" } else { "s" })?;
     let limit = if style.all { total } else { FEW };
     let listed = if style.all { [dangerous, unknown, known].concat() } else { [dangerous, unknown].concat() };
     for import in listed.iter().take(limit) {
