@@ -66,6 +66,13 @@ pub(super) fn call(
         let items = heap.items_of_tuple(args);
         std::array::from_fn(|i| items.get(i).copied().unwrap_or(Value::None))
     };
+    // What is copied is counted, since one list can be handed to any number of calls.
+    let first = match given[0] {
+        Value::List(list) | Value::Set(list) => heap.list_len(list),
+        Value::Tuple(span) | Value::Str(span) => span.len(),
+        _ => 0,
+    };
+    heap.copied = heap.copied.saturating_add(first);
     let value = match from(role) {
         Role::None => return None,
         Role::Dict => dict(heap, given[0]),
@@ -154,16 +161,18 @@ pub(super) fn call(
 }
 
 /// An attribute of something that the pickle named is again a name: `getattr(torch.serialization, 'os')`.
+///
+/// Bound methods are pickled as `getattr(object, 'forward')`, which is harmless as long as nobody calls the result.
 fn getattr(heap: &mut Heap, callee: u32, given: [Value; 3], at: u64, roles: &dyn Fn(&str) -> u16) -> Option<Made> {
-    let (Value::Global(owner), Value::Str(span)) = (given[0], given[1]) else {
-        // A method of an object that the pickle built: harmless as long as its class is, yet nothing that is foreseen.
+    let Value::Str(span) = given[1] else {
         odd(heap, callee);
         return None;
     };
     let attribute = heap.text(span).chars().take(200).collect::<String>();
-    if attribute.starts_with('_') {
+    if attribute.starts_with("__") || !matches!(given[0], Value::Global(_) | Value::Object(_)) {
         odd(heap, callee);
     }
+    let Value::Global(owner) = given[0] else { return None };
     let (name, module) =
         heap.globals.get(owner as usize).map_or(Default::default(), |g| (g.name.to_string(), g.module));
     // A name that grows with every call is cut off: nothing real is so long.
@@ -185,6 +194,16 @@ fn derive(heap: &mut Heap, module: &str, name: &str, at: u64, roles: &dyn Fn(&st
         global.derived = true;
     }
     id
+}
+
+/// Notes that an object was called: where getattr made it, it is any method of anything.
+pub(super) fn called_object(heap: &mut Heap, object: u32) {
+    let maker = heap.object(object).map_or(Value::None, |o| o.callee);
+    if let Value::Global(id) = maker
+        && from(heap.role_of(maker)) == Role::Getattr
+    {
+        odd(heap, id);
+    }
 }
 
 fn called(heap: &mut Heap, value: Value) {

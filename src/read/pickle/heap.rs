@@ -120,6 +120,8 @@ pub struct Heap {
     by_span: HashMap<(Span, Span), u32>,
     /// Bytes that names of globals take.
     names: usize,
+    /// Items and bytes that calls copied.
+    pub(super) copied: usize,
     /// What BUILD gave to dicts (`_metadata` of a state_dict).
     pub dict_states: HashMap<u32, Value>,
 }
@@ -140,6 +142,7 @@ impl Heap {
             by_name: HashMap::new(),
             by_span: HashMap::new(),
             names: 0,
+            copied: 0,
             dict_states: HashMap::new(),
         }
     }
@@ -294,6 +297,16 @@ impl Heap {
         })
     }
 
+    /// The first link of a list or set, for [`link`](Heap::link).
+    pub fn list_head(&self, list: u32) -> u32 {
+        self.lists.get(list as usize).map_or(END, |c| c.head)
+    }
+
+    /// The item of a link, and the link behind it.
+    pub fn link(&self, link: u32) -> Option<(Value, u32)> {
+        self.links.get(link as usize).copied()
+    }
+
     /// How many items a list or set has.
     pub fn list_len(&self, list: u32) -> usize {
         self.lists.get(list as usize).map_or(0, |c| c.len as usize)
@@ -373,7 +386,10 @@ impl Heap {
 
     /// The number of the global `module.name`; `role` is asked where it is new.
     pub(super) fn global(&mut self, module: &str, name: &str, at: u64, role: impl Fn(&str) -> u16) -> u32 {
-        let full = if module.is_empty() { name.to_owned() } else { format!("{module}.{name}") };
+        let full = match (module, name) {
+            ("", only) | (only, "") => only.to_owned(),
+            _ => format!("{module}.{name}"),
+        };
         if let Some(&id) = self.by_name.get(full.as_str()) {
             return id;
         }

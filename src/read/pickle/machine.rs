@@ -16,6 +16,9 @@ use super::{Break, World};
 const FREE_MEMORY: usize = 32 << 20;
 /// Memory that a pickle may use for each of its bytes. Real checkpoints use 5; the densest instructions 30.
 const MEMORY_PER_BYTE: usize = 16;
+/// Items that calls may copy in any pickle, and for each of its bytes. Real checkpoints copy each item once.
+const FREE_COPIES: usize = 1 << 20;
+const COPIES_PER_BYTE: usize = 8;
 /// Longest name of a global; CPython has no limit, names in use stay below 200.
 const LONGEST_NAME: usize = 1000;
 /// Longest int in decimal that is converted (38 digits fit 128 bits).
@@ -155,6 +158,9 @@ impl<W: World> Machine<'_, W> {
     }
 
     fn within_memory(&self) -> Step {
+        if self.heap.copied > FREE_COPIES + COPIES_PER_BYTE * self.heap.cursor.kept() {
+            return Err("its calls go over the same data again and again".into());
+        }
         if self.memory() <= self.allowed() {
             return Ok(());
         }

@@ -114,7 +114,7 @@ impl Archive {
             });
         }
         let count = archive.members.len() as u64;
-        if declared != count && archive.oddities.is_empty() {
+        if declared != count {
             archive.oddities.push(format!("its directory declares {declared} members and holds {count}"));
         }
         archive.prefix = if first == u64::MAX { 0 } else { first };
@@ -128,6 +128,14 @@ impl Archive {
         let (disk, start_disk, here, total) = (number(4), number(6), number(8), number(10));
         if (disk, start_disk) != (0, 0) && (disk, start_disk) != (0xffff, 0xffff) {
             self.oddities.push(format!("it claims to be disk {disk} of an archive in several parts"));
+        }
+        let wide =
+            |i: usize| record.get(i..i + 4).map_or(0, |b| u64::from(u32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+        let (size, start) = (wide(12), wide(16));
+        let unknown = u64::from(u32::MAX);
+        if size != unknown && start != unknown && (size + start > at || size < 46 * u64::from(total)) {
+            self.oddities
+                .push(format!("its directory is said to have {size} bytes at byte {start}, and ends before byte {at}"));
         }
         if here != total {
             self.oddities.push(format!("it declares {here} members on this disk and {total} in all"));

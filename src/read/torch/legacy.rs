@@ -17,6 +17,9 @@ const PROTOCOL: i64 = 1001;
 /// Pickles behind the first one that are looked at in a file of plain pickles.
 const MOST_TRAILING: usize = 1000;
 
+/// Zeros behind a pickle that are skipped.
+const MOST_PADDING: usize = 4096;
+
 /// First bytes of formats that begin with what is also an opcode.
 const NOT_PICKLES: &[&[u8]] =
     &[b"\x89PNG", b"\x89HDF", b"Rar!", b"SQLite", b"GGUF", b"II*\0", b"RIFF", b"BZh", b"<", b"{", b"["];
@@ -72,8 +75,8 @@ fn looks_like_magic(run: &Run) -> bool {
 /// A file that is one pickle, perhaps with more behind it.
 fn bare(source: &Source, depth: u32, first: Run) -> Loaded {
     let mut loaded = Loaded::new(Format::Pickle);
-    let mut end = first.pickle.end;
-    let mut go_on = first.pickle.broken.is_none();
+    let end = first.pickle.end;
+    let go_on = first.pickle.broken.is_none();
     loaded.metadata.push(("protocol".into(), first.pickle.protocol.to_string()));
     if first.world.storages.iter().any(|s| !s.found) {
         let message =
@@ -81,31 +84,47 @@ fn bare(source: &Source, depth: u32, first: Run) -> Loaded {
         loaded.remarks.push(remark("CK066", true, message, "hand over the whole checkpoint"));
     }
     loaded.runs.push(first);
+    if go_on {
+        trailing(source, end, depth, "", &mut loaded);
+    }
+    loaded
+}
+
+/// Pickles behind the end of one, which a plain load does not read: run for what they ask for.
+pub(super) fn trailing(source: &Source, mut end: u64, depth: u32, place: &str, loaded: &mut Loaded) {
     let mut count = 0;
-    while go_on && end < source.len() && count < MOST_TRAILING {
-        let rest = source.bytes(end, 1).unwrap_or_default();
-        if rest.first().is_none_or(|&b| opcode::name(b).is_none()) {
+    while end < source.len() && count < MOST_TRAILING {
+        // Padding is skipped, a little of it.
+        let rest = source.bytes(end, MOST_PADDING).unwrap_or_default();
+        let Some(skip) = rest.iter().position(|&b| b != 0) else { break };
+        if rest.get(skip).is_none_or(|&b| opcode::name(b).is_none()) {
             break;
         }
-        let next = run(source, end, Era::Bare, depth, format!("pickle {}", loaded.runs.len() + 1));
-        let real = next.pickle.broken.is_none() || !next.pickle.heap.globals.is_empty();
-        if !real {
+        let start = end + skip as u64;
+        let name = if place.is_empty() { format!("byte {start}") } else { format!("{place} from byte {start} on") };
+        let next = run(source, start, Era::Bare, depth, name);
+        let asks = !next.pickle.heap.globals.is_empty();
+        if !asks && next.pickle.broken.is_some() {
             break;
         }
-        go_on = next.pickle.broken.is_none();
+        let broken = next.pickle.broken.is_some();
         end = next.pickle.end;
         count += 1;
         loaded.runs.push(next);
+        if broken {
+            break;
+        }
     }
     let left = source.len().saturating_sub(end);
+    let of = if place.is_empty() { String::new() } else { format!(" of {place}") };
     if count > 0 {
-        let message = format!("{count} more pickles stand behind the first one, which is all that a plain load reads");
+        let more = if count == 1 { "another pickle stands".into() } else { format!("{count} more pickles stand") };
+        let message = format!("{more} behind the end{of}, where a plain load does not look");
         loaded.remarks.push(remark("CK505", true, message, "look at them before anything reads the file"));
-    } else if go_on && left > 0 {
-        let message = format!("{left} bytes stand behind the pickle's end at byte {end}; they are not read");
+    } else if left > 0 {
+        let message = format!("{left} bytes stand behind the pickle's end{of} at byte {end}; they are not read");
         loaded.remarks.push(remark("CK067", false, message, "find out what they are, or save the file again"));
     }
-    loaded
 }
 
 /// The five pickles and the storages behind them.

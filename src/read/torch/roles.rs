@@ -25,8 +25,8 @@ macro_rules! roles {
 roles! {
     TensorV2 "torch._utils._rebuild_tensor_v2" "torch._utils._rebuild_tensor";
     TensorV3 "torch._utils._rebuild_tensor_v3";
-    Parameter "torch._utils._rebuild_parameter" "torch._utils._rebuild_parameter_with_state" "torch.nn.parameter.Parameter"
-        "torch.nn.Parameter" "torch.nn.parameter.UninitializedParameter";
+    Parameter "torch._utils._rebuild_parameter" "torch._utils._rebuild_parameter_with_state" "torch.nn.parameter.Parameter" "torch.nn.Parameter";
+    Lazy "torch.nn.parameter.UninitializedParameter" "torch.nn.parameter.UninitializedBuffer";
     Buffer "torch.nn.parameter.Buffer" "torch.nn.Buffer";
     Variable "torch.autograd.variable.Variable" "torch.autograd.Variable" "torch.Tensor" "torch._tensor.Tensor" "torch.tensor.Tensor";
     Quantized "torch._utils._rebuild_qtensor";

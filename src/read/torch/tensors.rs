@@ -23,15 +23,13 @@ pub(super) struct StoragePart {
     pub start: Option<u64>,
     /// Whether the file was seen to hold it.
     pub found: bool,
-    /// Bytes of its record, where it has more than the pickle says.
-    pub oversized: Option<u64>,
     /// Why its bytes cannot be had.
     pub wrong: Option<Box<str>>,
 }
 
 impl StoragePart {
     pub(super) fn new(key: &str, dtype: Option<Dtype>, elements: u64, bytes: u64) -> Self {
-        StoragePart { key: key.into(), dtype, elements, bytes, start: None, found: false, oversized: None, wrong: None }
+        StoragePart { key: key.into(), dtype, elements, bytes, start: None, found: false, wrong: None }
     }
 }
 

@@ -13,7 +13,7 @@ use super::script::Classes;
 use super::tensors::Tensor;
 use super::world::{Part, TorchWorld};
 use crate::checkpoint::{Checkpoint, Container, Placement, Remark, Role, TensorInfo, Unreadable};
-use crate::read::pickle::{Heap, Value, text};
+use crate::read::pickle::{Heap, Span, Value, text};
 
 /// Deepest nesting that is listed; Python's own pickler gives up before that.
 const DEEPEST: u32 = 1000;
@@ -26,6 +26,9 @@ const FREE_REVISITS: usize = 10_000;
 /// Bytes of names that any file may cause.
 const FREE_NAMES: usize = 16 << 20;
 
+/// Why a tensor whose key has a lone surrogate is not listed.
+const NO_TEXT: &str = "its key is no valid Unicode text";
+
 /// A dict, list or object by number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Node {
@@ -35,9 +38,23 @@ enum Node {
     Object(u32),
 }
 
+/// What is left to do, the last one first. Children are taken one by one, so that a wide container costs no more than a deep one.
 enum Work {
+    /// One value, by name.
     Visit { value: Value, path: Box<str>, container: usize, depth: u32, in_module: bool },
-    Leave { node: Node, tensors: usize },
+    /// The rest of a dict's pairs; of a module's children where `modules`.
+    Pairs { pairs: std::vec::IntoIter<(Value, Value)>, prefix: Box<str>, container: usize, depth: u32, modules: bool },
+    /// The rest of a list or tuple.
+    Items { items: Items, index: usize, prefix: Box<str>, container: usize, depth: u32 },
+    /// The end of a container.
+    Leave { node: Node, tensors: usize, pending: usize },
+}
+
+/// A list or tuple, and how far it was taken.
+#[derive(Clone, Copy)]
+enum Items {
+    List(u32),
+    Tuple(Span),
 }
 
 /// A container that is made only when a tensor is found below it.
@@ -62,6 +79,8 @@ pub(super) struct Walk<'a> {
     found: usize,
     odd_keys: bool,
     duplicates: Vec<String>,
+    /// Keys of tensors that are no Unicode text.
+    surrogates: Vec<String>,
     cut: Option<&'static str>,
 }
 
@@ -83,35 +102,76 @@ pub(super) fn walk(heap: &Heap, world: &TorchWorld, classes: Option<&Classes>, r
         found: 0,
         odd_keys: false,
         duplicates: Vec::new(),
+        surrogates: Vec::new(),
         cut: None,
     };
     walk.work.push(Work::Visit { value: root, path: "".into(), container: 0, depth: 0, in_module: false });
     while let Some(work) = walk.work.pop() {
-        match work {
-            Work::Leave { node, tensors } => {
-                walk.on_path.remove(&node);
-                let holds = walk.found > tensors;
-                walk.seen.entry(node).and_modify(|before| *before |= holds).or_insert(holds);
-            }
-            Work::Visit { value, path, container, depth, in_module } => {
-                walk.visit(value, path, container, depth, in_module);
-            }
-        }
+        walk.step(work);
     }
     walk.finish();
 }
 
 impl<'a> Walk<'a> {
+    fn step(&mut self, work: Work) {
+        match work {
+            Work::Visit { value, path, container, depth, in_module } => {
+                self.visit(value, path, container, depth, in_module)
+            }
+            Work::Leave { node, tensors, pending } => {
+                self.on_path.remove(&node);
+                self.pending.truncate(pending);
+                let holds = self.found > tensors;
+                self.seen.entry(node).and_modify(|before| *before |= holds).or_insert(holds);
+            }
+            Work::Pairs { mut pairs, prefix, container, depth, modules } => {
+                let Some((key, value)) = pairs.next() else { return };
+                let at = self.work.len();
+                self.pair(key, value, &prefix, container, depth, modules);
+                // What it led to comes first.
+                self.work.insert(at, Work::Pairs { pairs, prefix, container, depth, modules });
+            }
+            Work::Items { items, index, prefix, container, depth } => {
+                let (item, rest) = match items {
+                    Items::List(link) => match self.heap.link(link) {
+                        Some((item, next)) => (item, Items::List(next)),
+                        None => return,
+                    },
+                    Items::Tuple(span) => match self.heap.tuple(span).get(index) {
+                        Some(&item) => (item, items),
+                        None => return,
+                    },
+                };
+                let at = self.work.len();
+                if self.leads_on(item) {
+                    self.put(item, &prefix, &index.to_string(), container, depth);
+                }
+                self.work.insert(at, Work::Items { items: rest, index: index + 1, prefix, container, depth });
+            }
+        }
+    }
+
+    /// Whether a value is a tensor, or may hold some.
+    fn leads_on(&self, value: Value) -> bool {
+        match value {
+            Value::Dict(id) => self.heap.dict_len(id) > 0,
+            Value::List(id) | Value::Set(id) => self.heap.list_len(id) > 0,
+            Value::Tuple(span) => !span.is_empty(),
+            Value::Object(_) | Value::Foreign(_) => true,
+            _ => false,
+        }
+    }
+
     fn visit(&mut self, value: Value, path: Box<str>, container: usize, depth: u32, in_module: bool) {
         if let Some(tensor) = self.tensor(value) {
             self.emit(tensor, path, container, Role::Unknown);
             return;
         }
-        let node = match value {
-            Value::Dict(id) => Node::Dict(id),
-            Value::List(id) | Value::Set(id) => Node::List(id),
-            Value::Tuple(span) if !span.is_empty() => Node::Tuple(self.heap.tuple_start(span), span.len() as u32),
-            Value::Object(id) => Node::Object(id),
+        let (node, size) = match value {
+            Value::Dict(id) => (Node::Dict(id), self.heap.dict_len(id)),
+            Value::List(id) | Value::Set(id) => (Node::List(id), self.heap.list_len(id)),
+            Value::Tuple(span) => (Node::Tuple(self.heap.tuple_start(span), span.len() as u32), span.len()),
+            Value::Object(id) => (Node::Object(id), 8),
             other => return self.other(path, other),
         };
         if self.on_path.contains(&node) {
@@ -123,36 +183,29 @@ impl<'a> Walk<'a> {
         }
         match self.seen.get(&node) {
             Some(false) => return,
-            Some(true) if self.revisits == 0 => {
-                self.cut = Some("the same containers are nested in each other again and again");
-                return;
-            }
-            _ => {}
+            Some(true) => match self.revisits.checked_sub(size + 1) {
+                Some(left) => self.revisits = left,
+                None => {
+                    self.cut = Some("the same containers are nested in each other again and again");
+                    return;
+                }
+            },
+            None => {}
         }
         self.on_path.insert(node);
-        self.work.push(Work::Leave { node, tensors: self.found });
+        self.work.push(Work::Leave { node, tensors: self.found, pending: self.pending.len() });
         let before = self.work.len();
         match value {
             Value::Dict(id) => {
                 let container = if depth == 0 { container } else { self.child(&path, container) };
-                self.dict(id, &path, container, depth);
+                self.dict(id, path, container, depth);
             }
             Value::Object(id) => self.object(id, &path, container, depth, in_module),
-            _ => {
-                let items = self.heap.sequence(value);
-                self.sequence(&items, &path, container, depth);
-                if self.work.len() == before && items.iter().all(|&item| self.tensor(item).is_none()) {
-                    self.other(path, value);
-                }
-            }
+            _ => self.sequence(value, path, container, depth),
         }
-        let made = self.work.len() - before;
-        if self.seen.contains_key(&node) {
-            self.revisits = self.revisits.saturating_sub(made + 1);
-        }
-        // Children were put down first to last; the loop takes the last one first.
-        if let Some(children) = self.work.get_mut(before..) {
-            children.reverse();
+        // Parts were put down first to last; the loop takes the last one first.
+        if let Some(parts) = self.work.get_mut(before..) {
+            parts.reverse();
         }
     }
 
@@ -196,22 +249,13 @@ impl<'a> Walk<'a> {
     }
 
     fn put(&mut self, value: Value, prefix: &str, key: &str, container: usize, depth: u32) {
-        match value {
-            Value::Dict(_)
-            | Value::List(_)
-            | Value::Set(_)
-            | Value::Tuple(_)
-            | Value::Object(_)
-            | Value::Foreign(_) => {
-                let Some(path) = self.join(prefix, key) else { return };
-                self.work.push(Work::Visit { value, path, container, depth: depth + 1, in_module: false });
-            }
-            _ if self.out.others.len() < MOST_OTHERS => {
-                if let Some(path) = self.join(prefix, key) {
-                    self.other(path, value);
-                }
-            }
-            _ => {}
+        if self.leads_on(value) {
+            let Some(path) = self.join(prefix, key) else { return };
+            self.work.push(Work::Visit { value, path, container, depth: depth + 1, in_module: false });
+        } else if self.out.others.len() < MOST_OTHERS
+            && let Some(path) = self.join(prefix, key)
+        {
+            self.other(path, value);
         }
     }
 
@@ -232,36 +276,47 @@ impl<'a> Walk<'a> {
         Some(path.into())
     }
 
-    fn dict(&mut self, dict: u32, path: &str, container: usize, depth: u32) {
-        let heap = self.heap;
-        for (key, value) in self.pairs(dict, path) {
-            let name = text::key_text(heap, key);
-            // A lone surrogate is text in Python and nowhere else: no JSON and no safetensors file can carry it.
-            if let (Value::Str(span), Some(_)) = (key, self.tensor(value))
-                && std::str::from_utf8(heap.bytes(span)).is_err()
-            {
-                let path = self.join(path, &name).unwrap_or_default().into();
-                self.out.unreadable.push(Unreadable { path, why: "its key is no valid Unicode text".into() });
-                continue;
-            }
-            self.put(value, path, &name, container, depth);
-        }
+    fn dict(&mut self, dict: u32, prefix: Box<str>, container: usize, depth: u32) {
+        let pairs = self.pairs(dict, &prefix).into_iter();
+        self.work.push(Work::Pairs { pairs, prefix, container, depth, modules: false });
     }
 
-    fn sequence(&mut self, items: &[Value], path: &str, container: usize, depth: u32) {
-        for (i, &item) in items.iter().enumerate() {
-            if matches!(
-                item,
-                Value::Dict(_)
-                    | Value::List(_)
-                    | Value::Set(_)
-                    | Value::Tuple(_)
-                    | Value::Object(_)
-                    | Value::Foreign(_)
-            ) {
-                self.put(item, path, &i.to_string(), container, depth);
+    fn pair(&mut self, key: Value, value: Value, prefix: &str, container: usize, depth: u32, modules: bool) {
+        let heap = self.heap;
+        let name = text::key_text(heap, key);
+        if modules {
+            if let Some(path) = self.join(prefix, &name) {
+                self.work.push(Work::Visit { value, path, container, depth: depth + 1, in_module: true });
             }
+            return;
         }
+        // A lone surrogate is text in Python and nowhere else: no JSON and no safetensors file can carry it.
+        if let (Value::Str(span), Some(_)) = (key, self.tensor(value))
+            && std::str::from_utf8(heap.bytes(span)).is_err()
+        {
+            let path: String = self.join(prefix, &name).unwrap_or_default().into();
+            if self.surrogates.len() < MOST_EXAMPLES {
+                self.surrogates.push(path.clone());
+            }
+            self.out.unreadable.push(Unreadable { path, why: NO_TEXT.into() });
+            return;
+        }
+        self.put(value, prefix, &name, container, depth);
+    }
+
+    fn sequence(&mut self, value: Value, prefix: Box<str>, container: usize, depth: u32) {
+        let (items, plain) = match value {
+            Value::List(id) | Value::Set(id) => {
+                (Items::List(self.heap.list_head(id)), !self.heap.list(id).any(|item| self.leads_on(item)))
+            }
+            Value::Tuple(span) => (Items::Tuple(span), !self.heap.tuple(span).iter().any(|&item| self.leads_on(item))),
+            _ => return,
+        };
+        if plain {
+            // Numbers and words: one entry for all of them.
+            return self.other(prefix, value);
+        }
+        self.work.push(Work::Items { items, index: 0, prefix, container, depth });
     }
 
     fn emit_named(&mut self, value: Value, prefix: &str, name: &str, container: usize, role: Role) {
@@ -315,6 +370,32 @@ impl<'a> Walk<'a> {
         self.out.others.push((path.into(), word));
     }
 
+    /// What could not be read, as a remark.
+    fn unreadable(&mut self) {
+        if !self.surrogates.is_empty() {
+            self.out.remarks.push(Remark {
+                code: "CK068",
+                error: false,
+                message: "keys of tensors have lone surrogates: text in Python, and nowhere else".into(),
+                help: "rename them before the checkpoint is converted".into(),
+                examples: std::mem::take(&mut self.surrogates),
+            });
+        }
+        let broken = self.out.unreadable.iter().filter(|u| u.why != NO_TEXT);
+        let Some(first) = broken.clone().next() else { return };
+        let count = broken.clone().count();
+        let name = if first.path.is_empty() { "the tensor".into() } else { format!("`{}`", first.path) };
+        let more = if count > 1 { format!(", and {} more", count - 1) } else { String::new() };
+        let remark = Remark {
+            code: "CK063",
+            error: true,
+            message: format!("{name} cannot be read: {}{more}", first.why),
+            help: "torch.load fails on it; download the checkpoint again, or save it again".into(),
+            examples: broken.take(MOST_EXAMPLES).map(|u| u.path.clone()).collect(),
+        };
+        self.out.remarks.push(remark);
+    }
+
     fn finish(mut self) {
         if !self.duplicates.is_empty() {
             let examples = std::mem::take(&mut self.duplicates);
@@ -335,6 +416,7 @@ impl<'a> Walk<'a> {
                 examples: Vec::new(),
             });
         }
+        self.unreadable();
         if self.odd_keys || self.out.containers.len() > 1 {
             self.merge_equal_paths();
         }

@@ -191,7 +191,7 @@ impl TorchWorld {
         };
         if word != "storage" {
             let shown: String = word.chars().take(40).collect();
-            return Err(format!("a persistent id of kind {shown:?}, where a storage belongs"));
+            return Err(format!("a persistent id of kind `{shown}`, where a storage belongs"));
         }
         let &[_, class, key, _, elements, ref rest @ ..] = items.as_slice() else {
             return Err(format!("a persistent id of {} items, where 5 belong", items.len()));
@@ -305,6 +305,9 @@ impl World for TorchWorld {
             }
             Call::FirstArgument => heap.items_of_tuple(args).first().copied(),
             Call::Reconstruct => Some(self.add_tensor(numpy::pending())),
+            Call::Lazy => {
+                Some(self.add_tensor(Tensor::wrong("it has no shape yet: its lazy module never saw an input")))
+            }
             Call::NumpyDtype => {
                 let given = heap.items_of_tuple(args).first().copied().unwrap_or(Value::None);
                 let element = numpy::element(self, heap, given);

@@ -38,10 +38,7 @@ pub(super) fn open(source: &Source, depth: u32) -> Result<Option<Loaded>, Refusa
 /// As [`open`], of a file whose first bytes are not those of a zip; `None` where there is no archive at its end.
 pub(super) fn open_prefixed(source: &Source, depth: u32) -> Option<Loaded> {
     let archive = Archive::open(source).ok().filter(|archive| archive.prefix > 0)?;
-    let mut loaded = taken_apart(&archive, depth).ok().flatten()?;
-    let message = format!("{} bytes stand before the zip archive; torch.load refuses such a file", archive.prefix);
-    loaded.remarks.push(remark("CK066", true, message, "cut them off, or save the checkpoint again"));
-    Some(loaded)
+    taken_apart(&archive, depth).ok().flatten()
 }
 
 fn taken_apart(archive: &Archive, depth: u32) -> Result<Option<Loaded>, Refusal> {
@@ -59,7 +56,7 @@ fn taken_apart(archive: &Archive, depth: u32) -> Result<Option<Loaded>, Refusal>
     let text = |name: &str| text_member(archive, &folder, name);
     for name in ["version", "byteorder", ".format_version", ".storage_alignment", ".data/version"] {
         if let Some(text) = text(name) {
-            loaded.metadata.push((name.into(), text));
+            loaded.metadata.push((name.into(), text.trim().into()));
         }
     }
     let script = !archive.find(&[&folder, b"constants.pkl".as_slice()].concat()).is_empty();
@@ -68,15 +65,17 @@ fn taken_apart(archive: &Archive, depth: u32) -> Result<Option<Loaded>, Refusal>
         loaded.classes = Some(code(archive, &folder, &mut loaded));
     }
     check_version(&mut loaded, script);
-    let swapped = loaded.metadata.iter().any(|(name, value)| name == "byteorder" && value.trim() == "big");
-    if let Some((_, order)) = loaded.metadata.iter().find(|(name, _)| name == "byteorder")
-        && !["little", "big"].contains(&order.trim())
+    let order = text("byteorder");
+    let swapped = order.as_deref() == Some("big");
+    if let Some(order) = &order
+        && !["little", "big"].contains(&order.as_str())
     {
         let message = format!("the byteorder record says {order:?}; torch.load refuses all but little and big");
         loaded.remarks.push(remark("CK066", true, message, "save the checkpoint again"));
     }
 
-    // Every member called data.pkl is read, the first as what counts.
+    let mut behind = Vec::new();
+    // Every member called data.pkl is read; of several PyTorch takes the last.
     for (n, &index) in data.iter().enumerate() {
         let Some(member) = archive.members.get(index) else { continue };
         let place = String::from_utf8_lossy(archive.name(member)).into_owned();
@@ -88,8 +87,15 @@ fn taken_apart(archive: &Archive, depth: u32) -> Result<Option<Loaded>, Refusal>
                     "save or download the checkpoint again",
                 ));
             }
-            Ok(source) => loaded.runs.push(run(&source, 0, Era::Zip, depth, place)),
-            Err(why) if n == 0 => {
+            Ok(source) => {
+                let run = run(&source, 0, Era::Zip, depth, place.clone());
+                let (end, whole) = (run.pickle.end, run.pickle.broken.is_none());
+                loaded.runs.push(run);
+                if whole {
+                    behind.push((source, end, place));
+                }
+            }
+            Err(why) if n + 1 == data.len() => {
                 return Err(Refusal::new("CK061", format!("{place} cannot be read: {why}"), "download it again"));
             }
             Err(why) => loaded.cut = Some(format!("{place}: {why}")),
@@ -100,9 +106,13 @@ fn taken_apart(archive: &Archive, depth: u32) -> Result<Option<Loaded>, Refusal>
         mentioned[index] = true;
     }
     let mut disagree = Vec::new();
-    if let Some(main) = loaded.runs.first_mut() {
+    loaded.main = loaded.runs.len().saturating_sub(1);
+    if let Some(main) = loaded.runs.last_mut() {
         let records = records(archive, &folder);
-        place_storages(archive, &records, &mut main.world, swapped, &mut mentioned, &mut disagree);
+        place_storages(archive, &records, &mut main.world, (swapped, script), &mut mentioned, &mut disagree);
+    }
+    for (source, end, place) in behind {
+        super::legacy::trailing(&source, end, depth, &place, &mut loaded);
     }
     hidden(archive, &folder, depth, &mut mentioned, &mut loaded);
     structure(archive, disagree, &mut loaded);
@@ -134,7 +144,7 @@ fn text_member(archive: &Archive, folder: &[u8], name: &str) -> Option<String> {
     let index = *archive.find(&[folder, name.as_bytes()].concat()).first()?;
     let source = archive.read(archive.members.get(index)?, MOST_TEXT).ok()?;
     let bytes = source.bytes(0, MOST_TEXT as usize).ok()?;
-    Some(String::from_utf8_lossy(&bytes).trim().chars().take(200).collect())
+    Some(String::from_utf8_lossy(&bytes).chars().take(200).collect())
 }
 
 fn check_version(loaded: &mut Loaded, script: bool) {
@@ -142,11 +152,11 @@ fn check_version(loaded: &mut Loaded, script: bool) {
     let (message, error) = match version {
         None => ("the archive has no version record; torch.load refuses it".to_owned(), true),
         Some((_, text)) => match text.parse::<u64>() {
-            Ok(version) if version <= NEWEST_VERSION => return,
+            Ok(version) if (1..=NEWEST_VERSION).contains(&version) => return,
             Ok(version) if script => {
                 (format!("format version {version} is newer than {NEWEST_VERSION}, the newest known"), true)
             }
-            Ok(version) => (format!("format version {version}; PyTorch reads up to {NEWEST_VERSION}"), true),
+            Ok(version) => (format!("format version {version}; PyTorch reads 1 to {NEWEST_VERSION}"), true),
             Err(_) => (format!("the version record says {text:?}, which is no number"), true),
         },
     };
@@ -208,12 +218,11 @@ fn records<'a>(archive: &'a Archive, folder: &[u8]) -> Records<'a> {
                 if records.numbered.len() <= n {
                     records.numbered.resize(n + 1, NO_MEMBER);
                 }
-                if records.numbered[n] == NO_MEMBER {
-                    records.numbered[n] = i as u32;
-                }
+                // Of members with one name PyTorch takes the last.
+                records.numbered[n] = i as u32;
             }
             None => {
-                records.named.entry(key).or_insert(i as u32);
+                records.named.insert(key, i as u32);
             }
         }
     }
@@ -240,7 +249,7 @@ fn place_storages(
     archive: &Archive,
     records: &Records<'_>,
     world: &mut TorchWorld,
-    swapped: bool,
+    (swapped, script): (bool, bool),
     mentioned: &mut [bool],
     disagree: &mut Vec<String>,
 ) {
@@ -269,7 +278,8 @@ fn place_storages(
             Ok(_) if member.method != 0 && member.method != 8 => {
                 Some(format!("record {record} has compression method {}, neither stored nor deflated", member.method))
             }
-            Ok(_) if member.size < storage.bytes => {
+            // PyTorch wants the exact size; the interpreter of TorchScript does not look.
+            Ok(_) if member.size < storage.bytes || (member.size > storage.bytes && !script) => {
                 Some(format!("record {record} has {} bytes, the pickle wants {}", member.size, storage.bytes))
             }
             // Deflate packs 1:1032 at best.
@@ -289,9 +299,6 @@ fn place_storages(
                 None
             }
         };
-        if member.size > storage.bytes && wrong.is_none() && storage.oversized.is_none() {
-            storage.oversized = Some(member.size);
-        }
         storage.wrong = wrong.map(Into::into);
         storage.key = record.into();
     }
@@ -400,6 +407,10 @@ fn structure(archive: &Archive, mut disagree: Vec<String>, loaded: &mut Loaded) 
         );
         remark.examples = disagree.into_iter().take(5).collect();
         loaded.remarks.push(remark);
+    }
+    if archive.prefix > 0 {
+        let message = format!("{} bytes stand before the zip archive; torch.load refuses such a file", archive.prefix);
+        loaded.remarks.push(remark("CK066", true, message, "cut them off, or save the checkpoint again"));
     }
     if !archive.oddities.is_empty() {
         let message = format!("the zip archive is not sound: {}", archive.oddities.join("; "));

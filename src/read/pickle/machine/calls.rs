@@ -146,7 +146,11 @@ impl<W: World> Machine<'_, W> {
                 };
                 made.unwrap_or_else(|| Value::Object(self.heap.add_object(callee, args)))
             }
-            Value::Object(_) | Value::Foreign(_) => Value::Object(self.heap.add_object(callee, args)),
+            Value::Object(id) => {
+                builtins::called_object(&mut self.heap, id);
+                Value::Object(self.heap.add_object(callee, args))
+            }
+            Value::Foreign(_) => Value::Object(self.heap.add_object(callee, args)),
             other => return Err(format!("{} cannot be called", text::kind(other)).into()),
         };
         self.push(result);

@@ -185,7 +185,8 @@ impl<W: World> Machine<'_, W> {
 /// Whether Python would take a value as a key of a dict.
 fn hashable(key: Value) -> Step {
     match key {
-        Value::List(_) | Value::Dict(_) | Value::Set(_) => Err(format!("a {} cannot be a key", text::kind(key)).into()),
+        // A frozenset can be one, and a set is held like it.
+        Value::List(_) | Value::Dict(_) => Err(format!("a {} cannot be a key", text::kind(key)).into()),
         _ => Ok(()),
     }
 }

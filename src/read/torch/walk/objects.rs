@@ -5,6 +5,9 @@ use super::{Walk, Work};
 use crate::checkpoint::Role;
 use crate::read::pickle::{Object, Value, text};
 
+/// The wrapper of a compiled module (torch/_dynamo/eval_frame.py).
+const COMPILED: &str = "torch._dynamo.eval_frame.OptimizedModule";
+
 impl Walk<'_> {
     pub(super) fn object(&mut self, id: u32, path: &str, container: usize, depth: u32, in_module: bool) {
         let Some(&object) = self.heap.object(id) else { return };
@@ -20,6 +23,15 @@ impl Walk<'_> {
                 return self.module(module, path, container, depth);
             }
         }
+        // `torch.compile` pickles its wrapper as a call with the module that it wraps.
+        if class == COMPILED
+            && let Some(&value @ Value::Object(_)) = self.heap.items_of_tuple(object.args).first()
+        {
+            let container = if in_module || depth == 0 { container } else { self.child(path, container) };
+            let Some(path) = self.join(path, "_orig_mod") else { return };
+            self.work.push(Work::Visit { value, path, container, depth: depth + 1, in_module: true });
+            return;
+        }
         if in_module {
             return;
         }
@@ -33,26 +45,26 @@ impl Walk<'_> {
 
     /// Items, attributes and arguments of an object of whatever class.
     pub(super) fn plain_object(&mut self, object: &Object, path: &str, container: usize, depth: u32) {
-        let arguments = self.heap.items_of_tuple(object.args).to_vec();
-        self.sequence(&arguments, path, container, depth);
+        if self.heap.items_of_tuple(object.args).iter().any(|&item| self.leads_on(item)) {
+            self.sequence(object.args, path.into(), container, depth);
+        }
         match object.items {
-            Value::Dict(items) => self.dict(items, path, container, depth),
-            Value::List(items) => {
-                let items: Vec<Value> = self.heap.list(items).collect();
-                self.sequence(&items, path, container, depth);
+            Value::Dict(items) => self.dict(items, path.into(), container, depth),
+            Value::List(items) if self.heap.list_len(items) > 0 => {
+                self.sequence(object.items, path.into(), container, depth)
             }
             _ => {}
         }
         match object.state {
             Value::None => {}
-            Value::Dict(state) => self.dict(state, path, container, depth),
+            Value::Dict(state) => self.dict(state, path.into(), container, depth),
             state => match *self.heap.items_of_tuple(state) {
                 // Attributes of a class with __slots__: (dict or None, slots).
                 [first @ (Value::None | Value::Dict(_)), Value::Dict(slots)] => {
                     if let Value::Dict(first) = first {
-                        self.dict(first, path, container, depth);
+                        self.dict(first, path.into(), container, depth);
                     }
-                    self.dict(slots, path, container, depth);
+                    self.dict(slots, path.into(), container, depth);
                 }
                 _ => self.put(state, path, "__state__", container, depth),
             },
@@ -74,14 +86,14 @@ impl Walk<'_> {
             }
         }
         let Some(modules) = parts.modules else { return };
-        for (key, value) in self.pairs(modules, path) {
-            if let Value::Object(_) = value {
-                let heap = self.heap;
-                let name = text::key_text(heap, key);
-                let Some(path) = self.join(path, &name) else { return };
-                self.work.push(Work::Visit { value, path, container, depth: depth + 1, in_module: true });
-            }
-        }
+        let mut children = self.pairs(modules, path);
+        children.retain(|(_, value)| matches!(value, Value::Object(_)));
+        self.modules(children, path, container, depth);
+    }
+
+    fn modules(&mut self, children: Vec<(Value, Value)>, path: &str, container: usize, depth: u32) {
+        let (pairs, prefix) = (children.into_iter(), path.into());
+        self.work.push(Work::Pairs { pairs, prefix, container, depth, modules: true });
     }
 
     /// A TorchScript module: the parameters and buffers that its code declares.
@@ -102,19 +114,16 @@ impl Walk<'_> {
                 }
             }
         }
-        for (key, value) in pairs {
-            let Value::Object(id) = value else { continue };
-            let class = self.heap.object(id).map_or("", |o| self.heap.class_of(o));
-            let module = match self.classes {
-                Some(classes) if !classes.is_empty() => classes.get(class).is_some(),
+        let (heap, classes) = (self.heap, self.classes);
+        let mut children = pairs;
+        children.retain(|&(_, value)| {
+            let Value::Object(id) = value else { return false };
+            let class = heap.object(id).map_or("", |o| heap.class_of(o));
+            match classes {
+                Some(classes) if !classes.is_empty() => classes.contains_key(class),
                 _ => class.starts_with("__torch__."),
-            };
-            if module {
-                let heap = self.heap;
-                let name = text::key_text(heap, key);
-                let Some(path) = self.join(path, &name) else { return };
-                self.work.push(Work::Visit { value, path, container, depth: depth + 1, in_module: true });
             }
-        }
+        });
+        self.modules(children, path, container, depth);
     }
 }
