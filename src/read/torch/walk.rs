@@ -387,7 +387,7 @@ impl<'a> Walk<'a> {
         let name = if first.path.is_empty() { "the tensor".into() } else { format!("`{}`", first.path) };
         let more = if count > 1 { format!(", and {} more", count - 1) } else { String::new() };
         let remark = Remark {
-            code: "CK063",
+            code: "CK008",
             error: true,
             message: format!("{name} cannot be read: {}{more}", first.why),
             help: "torch.load fails on it; download the checkpoint again, or save it again".into(),
