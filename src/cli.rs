@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::judge::Level;
+use crate::report::emit::Form;
 
 const USAGE: &str = "ckdiff [OPTIONS] <SOURCE> <TARGET>\n       ckdiff [OPTIONS] <COMMAND>";
 
@@ -104,6 +105,9 @@ pub struct ExplainArgs {
     /// What the model expects: expected.json, or another checkpoint
     #[arg(long, value_name = "FILE")]
     pub target: Option<PathBuf>,
+    /// Write the fix as code to paste, instead of the explanation
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub emit: Option<EmitArg>,
 }
 
 /// The arguments of `ckdiff rules`.
@@ -129,6 +133,9 @@ pub struct VerdictArgs {
     /// The dict inside SOURCE to load from (`state_dict`, `model.ema`); chosen by what TARGET needs when not given
     #[arg(long, value_name = "NAME")]
     pub container: Option<String>,
+    /// Write the fix as code to paste, instead of the report
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub emit: Option<EmitArg>,
 }
 
 /// Flags of every command.
@@ -159,6 +166,36 @@ pub enum FormatArg {
     Text,
     /// For programs, version 1
     Json,
+}
+
+/// Values of `--emit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EmitArg {
+    /// PyTorch alone; also splits, joins, turns and resizes
+    Python,
+    /// MMEngine and mmcv: revise_keys, init_cfg
+    Mmengine,
+    /// Transformers: key_mapping
+    Transformers,
+    /// vLLM: WeightsMapper
+    Vllm,
+    /// Burn: a store with key remapping
+    Burn,
+    /// Renames and drops as data
+    Json,
+}
+
+impl From<EmitArg> for Form {
+    fn from(form: EmitArg) -> Form {
+        match form {
+            EmitArg::Python => Form::Python,
+            EmitArg::Mmengine => Form::Mmengine,
+            EmitArg::Transformers => Form::Transformers,
+            EmitArg::Vllm => Form::Vllm,
+            EmitArg::Burn => Form::Burn,
+            EmitArg::Json => Form::Json,
+        }
+    }
 }
 
 /// Values of `--color`.

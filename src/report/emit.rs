@@ -73,7 +73,12 @@ enum Change<'a> {
 
 impl<'a> Plan<'a> {
     /// Reads the plan off an alignment.
-    pub fn new(source: &'a StateDict<'a>, target: &'a StateDict<'a>, alignment: &'a Alignment, rules: &RuleSet) -> Self {
+    pub fn new(
+        source: &'a StateDict<'a>,
+        target: &'a StateDict<'a>,
+        alignment: &'a Alignment,
+        rules: &RuleSet,
+    ) -> Self {
         let mut plan = Plan {
             source,
             alignment,
@@ -83,9 +88,8 @@ impl<'a> Plan<'a> {
             of: target.entries.len(),
             whole: source.checkpoint.format != Format::Text && target.checkpoint.format != Format::Text,
         };
-        plan.missing.extend(
-            alignment.ambiguous.iter().flat_map(|a| &a.target).filter_map(|&i| Some(key(target, i)?.as_str())),
-        );
+        plan.missing
+            .extend(alignment.ambiguous.iter().flat_map(|a| &a.target).filter_map(|&i| Some(key(target, i)?.as_str())));
         for m in &alignment.matches {
             let Some(wanted) = target.entries.get(m.target as usize) else { continue };
             let sources: Vec<&Entry<'_>> = m.source.iter().filter_map(|&s| source.entries.get(s as usize)).collect();
@@ -188,7 +192,10 @@ pub fn write(form: Form, plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()>
 fn beyond(plan: &Plan<'_>, mark: &str, out: &mut dyn Write) -> io::Result<()> {
     if plan.changes_values() {
         let n = plan.changes.len();
-        writeln!(out, "{mark} {n} tensors need more than a rename (split, joined, turned or resized): --emit python does that.")?;
+        writeln!(
+            out,
+            "{mark} {n} tensors need more than a rename (split, joined, turned or resized): --emit python does that."
+        )?;
     }
     if !plan.unfit.is_empty() {
         let n = plan.unfit.len();

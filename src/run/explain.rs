@@ -13,6 +13,7 @@ use crate::compare::compare;
 use crate::explain::{Severity, explain, explain_text};
 use crate::read::log::{self, LogReport, MOST_BYTES};
 use crate::read::read;
+use crate::report::emit::{self, Plan};
 use crate::report::explain::{Explained, Known, json, text};
 use crate::report::style::Style;
 
@@ -31,6 +32,15 @@ pub(super) fn run(cli: &Cli, args: &ExplainArgs, style: &Style, out: &mut dyn Wr
     let differences = compare(&source, &target, &alignment);
     let causes = explain(&source, &target, &alignment, &differences, &rules);
     let findings = explain_text(&log, causes, &rules);
+    if let Some(form) = args.emit {
+        let plan = Plan::new(&source, &target, &alignment, &rules);
+        deliver(cli, out, |out| emit::write(form.into(), &plan, out))?;
+        return Ok(if alignment.renames.is_empty() && alignment.drops.is_empty() {
+            Status::Fails
+        } else {
+            Status::Holds
+        });
+    }
     let report = Explained { path: &args.file, log: &log, findings: &findings, known, alignment: &alignment };
     deliver(cli, out, |out| match cli.common.format {
         FormatArg::Text => text(&report, style, out),

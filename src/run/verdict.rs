@@ -15,6 +15,7 @@ use crate::explain::{add_container, explain};
 use crate::inspect;
 use crate::judge::{Evidence, judge};
 use crate::read::read;
+use crate::report::emit::{self, Plan};
 use crate::report::style::Style;
 use crate::report::{json, text};
 
@@ -46,6 +47,11 @@ pub(super) fn run(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Wr
         findings,
     };
     let report = judge(evidence, args.level.into());
+    if let Some(form) = args.emit {
+        let plan = Plan::new(&source, &target, &alignment, &rules);
+        deliver(cli, out, |out| emit::write(form.into(), &plan, out))?;
+        return Ok(if report.holds { Status::Holds } else { Status::Fails });
+    }
     deliver(cli, out, |out| match cli.common.format {
         FormatArg::Text => text::verdict(&report, style, out),
         FormatArg::Json => json::verdict(&report, out),

@@ -14,7 +14,11 @@ pub(super) fn python(text: &str) -> String {
             '\r' => out.push_str("\\r"),
             _ if crate::checkpoint::is_hidden(c) || c.is_control() => {
                 // Writing to a String cannot fail.
-                let _ = if u32::from(c) > 0xffff { write!(out, "\\U{:08x}", u32::from(c)) } else { write!(out, "\\u{:04x}", u32::from(c)) };
+                let _ = if u32::from(c) > 0xffff {
+                    write!(out, "\\U{:08x}", u32::from(c))
+                } else {
+                    write!(out, "\\u{:04x}", u32::from(c))
+                };
             }
             _ => out.push(c),
         }
@@ -25,13 +29,17 @@ pub(super) fn python(text: &str) -> String {
 
 /// A regular expression or its replacement for Python: raw where that can be written.
 pub(super) fn python_raw(text: &str) -> String {
-    let plain = !text.contains('"') && !text.ends_with('\\') && !text.chars().any(|c| c.is_control() || crate::checkpoint::is_hidden(c));
+    let plain = !text.contains('"')
+        && !text.ends_with('\\')
+        && !text.chars().any(|c| c.is_control() || crate::checkpoint::is_hidden(c));
     if plain { format!("r\"{text}\"") } else { python(text) }
 }
 
 /// A Rust string literal.
 pub(super) fn rust(text: &str) -> String {
-    let plain = !text.contains("\"#") && !text.contains('"') && !text.chars().any(|c| c.is_control() || crate::checkpoint::is_hidden(c));
+    let plain = !text.contains("\"#")
+        && !text.contains('"')
+        && !text.chars().any(|c| c.is_control() || crate::checkpoint::is_hidden(c));
     if plain && text.contains('\\') { format!("r\"{text}\"") } else { format!("{text:?}") }
 }
 

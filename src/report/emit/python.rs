@@ -10,7 +10,10 @@ pub(super) fn write(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
     if plan.whole {
         writeln!(out, "# Fills {} of the {} keys that the model expects.", plan.filled(), plan.of)?;
     } else {
-        writeln!(out, "# Written from an error text: check it against the file, which may hold more keys than the text names.")?;
+        writeln!(
+            out,
+            "# Written from an error text: check it against the file, which may hold more keys than the text names."
+        )?;
     }
     writeln!(out, "import re\n")?;
     writeln!(out, "import torch")?;
@@ -41,7 +44,13 @@ pub(super) fn function(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out, "    ]\n    renames = [")?;
     for rename in &plan.alignment.renames {
-        writeln!(out, "        ({}, {}),  # {} keys", python_raw(&rename.pattern), python_raw(&rename.replacement), rename.keys)?;
+        writeln!(
+            out,
+            "        ({}, {}),  # {} keys",
+            python_raw(&rename.pattern),
+            python_raw(&rename.replacement),
+            rename.keys
+        )?;
     }
     writeln!(out, "    ]")?;
     if !joins.is_empty() {
@@ -99,8 +108,14 @@ pub(super) fn function(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "            key = re.sub(pattern, replacement, key)")?;
     if plan.changes.iter().any(|(_, c)| matches!(c, Change::Transpose)) {
         writeln!(out, "        if key in turned:")?;
-        writeln!(out, "            orders = [o for o in ((1, 0), (2, 1, 0), (3, 2, 0, 1), (4, 3, 0, 1, 2)) if len(o) == value.dim()]")?;
-        writeln!(out, "            value = next(value.permute(o) for o in orders if value.permute(o).shape == shapes[key]).contiguous()")?;
+        writeln!(
+            out,
+            "            orders = [o for o in ((1, 0), (2, 1, 0), (3, 2, 0, 1), (4, 3, 0, 1, 2)) if len(o) == value.dim()]"
+        )?;
+        writeln!(
+            out,
+            "            value = next(value.permute(o) for o in orders if value.permute(o).shape == shapes[key]).contiguous()"
+        )?;
     }
     if plan.changes.iter().any(|(_, c)| matches!(c, Change::Reshape)) {
         writeln!(out, "        if key in reshaped:\n            value = value.reshape(shapes[key])")?;
@@ -141,8 +156,7 @@ pub(super) fn read(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
 
 /// Loads, and says what is left as it was initialised.
 fn load(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let arguments =
-        if plan.changes_values() || !plan.unfit.is_empty() { "state_dict, model" } else { "state_dict" };
+    let arguments = if plan.changes_values() || !plan.unfit.is_empty() { "state_dict, model" } else { "state_dict" };
     if plan.complete() {
         return writeln!(out, "model.load_state_dict(fixed({arguments}), strict=True)");
     }

@@ -36,8 +36,11 @@ fn kind(law: Law) -> Option<Kind> {
 }
 
 fn kinds(plan: &Plan<'_>) -> Vec<Kind> {
-    let mut out: Vec<Kind> =
-        plan.changes.iter().filter_map(|(_, c)| if let Change::Resize(law, ..) = c { kind(*law) } else { None }).collect();
+    let mut out: Vec<Kind> = plan
+        .changes
+        .iter()
+        .filter_map(|(_, c)| if let Change::Resize(law, ..) = c { kind(*law) } else { None })
+        .collect();
     out.sort_unstable();
     out.dedup();
     out

@@ -23,9 +23,18 @@ pub(super) fn write(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "#   {}", python_raw(&drop.pattern))?;
         }
     }
-    writeln!(out, "model = AutoModel.from_pretrained(\n    \"FOLDER\",  # config.json beside the weights\n    key_mapping={{")?;
+    writeln!(
+        out,
+        "model = AutoModel.from_pretrained(\n    \"FOLDER\",  # config.json beside the weights\n    key_mapping={{"
+    )?;
     for rename in &plan.alignment.renames {
-        writeln!(out, "        {}: {},  # {} keys", python_raw(&rename.pattern), python_raw(&rename.replacement), rename.keys)?;
+        writeln!(
+            out,
+            "        {}: {},  # {} keys",
+            python_raw(&rename.pattern),
+            python_raw(&rename.replacement),
+            rename.keys
+        )?;
     }
     writeln!(out, "    }},\n)\n")?;
     writeln!(out, "# The same for a conversion mapping (Transformers 5):")?;
@@ -47,7 +56,8 @@ fn one_each(plan: &Plan<'_>) -> bool {
     let Some(rules) = rules else { return false };
     plan.source.entries.iter().all(|entry| {
         let key = entry.key.as_str();
-        let Some((first, (rule, replacement))) = rules.iter().enumerate().find(|(_, (rule, _))| rule.is_match(key)) else {
+        let Some((first, (rule, replacement))) = rules.iter().enumerate().find(|(_, (rule, _))| rule.is_match(key))
+        else {
             return true;
         };
         let renamed = rule.replace_all(key, replacement.as_str());

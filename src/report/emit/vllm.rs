@@ -35,7 +35,12 @@ pub(super) fn write(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
                 writeln!(out, "        re.compile({}): None,", python_raw(&drop.pattern))?;
             }
             for rename in renames {
-                writeln!(out, "        re.compile({}): {},", python_raw(&rename.pattern), python_raw(&rename.replacement))?;
+                writeln!(
+                    out,
+                    "        re.compile({}): {},",
+                    python_raw(&rename.pattern),
+                    python_raw(&rename.replacement)
+                )?;
             }
         }
     }
