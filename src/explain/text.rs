@@ -106,10 +106,10 @@ fn entry(error: &KeyError) -> Option<Finding> {
     }
     let key = &error.key;
     let message = format!(
-        "the checkpoint has no entry `{key}`: it is a bare state_dict, or another kind of file than the program expects"
+        "the checkpoint has no entry `{key}`: it is a bare state_dict, keeps its weights under another name, or is not one of this program's"
     );
     let help = format!(
-        "`ckdiff inspect FILE` shows its entries: where they are tensors, load the file without [{key:?}]; otherwise take the entry that holds them"
+        "`ckdiff inspect FILE` shows its entries: where they are tensors, load the file without [{key:?}]; otherwise take the one that holds them"
     );
     let mut finding = finding("CK040", Severity::Error, message, help);
     finding.keys = 1;

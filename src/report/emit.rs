@@ -42,7 +42,9 @@ pub enum Form {
 pub struct Plan<'a> {
     /// The checkpoint's side.
     source: &'a StateDict<'a>,
-    /// How its keys become the model's.
+    /// The model's.
+    target: &'a StateDict<'a>,
+    /// How the ones become the others.
     alignment: &'a Alignment,
     /// Target key and how its values change, for matches that need more than a rename.
     changes: Vec<(&'a str, Change<'a>)>,
@@ -50,8 +52,6 @@ pub struct Plan<'a> {
     unfit: Vec<&'a str>,
     /// Keys of the model that nothing fills.
     missing: Vec<&'a str>,
-    /// Keys of the model.
-    of: usize,
     /// Whether both sides are known as wholes: then a strict load can be promised.
     whole: bool,
 }
@@ -81,11 +81,11 @@ impl<'a> Plan<'a> {
     ) -> Self {
         let mut plan = Plan {
             source,
+            target,
             alignment,
             changes: Vec::new(),
             unfit: Vec::new(),
             missing: alignment.missing.iter().filter_map(|&i| Some(key(target, i)?.as_str())).collect(),
-            of: target.entries.len(),
             whole: source.checkpoint.format != Format::Text && target.checkpoint.format != Format::Text,
         };
         plan.missing
@@ -130,7 +130,7 @@ impl<'a> Plan<'a> {
 
     /// How many keys of the model are filled.
     fn filled(&self) -> usize {
-        self.of.saturating_sub(self.missing.len() + self.unfit.len())
+        self.target.entries.len().saturating_sub(self.missing.len() + self.unfit.len())
     }
 
     /// The names of the dicts around the state_dict, outermost first.

@@ -8,6 +8,7 @@ import warnings
 
 import torch
 
+import emits
 import examples
 import files
 import verdicts
@@ -18,7 +19,7 @@ def main(binary):
     warnings.filterwarnings("ignore")
     torch.manual_seed(0)
     checks, ckdiff = Checks(), Ckdiff(os.path.abspath(binary))
-    for part in (files, verdicts, examples):
+    for part in (files, verdicts, examples, emits):
         with tempfile.TemporaryDirectory() as folder:
             part.check_all(checks, ckdiff, pathlib.Path(folder))
     print(f"interop: {checks.passed} passed, {checks.failed} failed")

@@ -5,6 +5,16 @@ pub(super) fn prefix(pattern: &str) -> Option<String> {
     literal(pattern.strip_prefix('^')?)
 }
 
+/// Every prefix that an anchored pattern stands for: `neck.` and `bbox_head.` of `^(bbox_head|neck)\.`.
+pub(super) fn prefixes(pattern: &str) -> Option<Vec<String>> {
+    if let Some(one) = prefix(pattern) {
+        return Some(vec![one]);
+    }
+    let (choice, rest) = pattern.strip_prefix("^(")?.split_once(')')?;
+    let rest = literal(rest)?;
+    choice.strip_prefix("?:").unwrap_or(choice).split('|').map(|word| Some(literal(word)? + &rest)).collect()
+}
+
 /// The text that a pattern without special characters stands for; `None` where it has any.
 fn literal(pattern: &str) -> Option<String> {
     let mut out = String::with_capacity(pattern.len());
@@ -62,6 +72,8 @@ mod tests {
         assert_eq!(prefix(r"^a\d"), None);
         assert_eq!(prefix(r"backbone\."), None);
         assert_eq!(prefix("^a."), None);
+        assert_eq!(prefixes(r"^(neck|bbox_head)\."), Some(vec!["neck.".into(), "bbox_head.".into()]));
+        assert_eq!(prefixes(r"^(a|b)\d"), None);
     }
 
     #[test]

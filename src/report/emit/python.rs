@@ -8,7 +8,7 @@ use super::{Change, Plan, resize};
 
 pub(super) fn write(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
     if plan.whole {
-        writeln!(out, "# Fills {} of the {} keys that the model expects.", plan.filled(), plan.of)?;
+        writeln!(out, "# Fills {} of the {} keys that the model expects.", plan.filled(), plan.target.entries.len())?;
     } else {
         writeln!(
             out,
@@ -38,21 +38,22 @@ pub(super) fn function(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
     let needs_model = plan.changes_values() || !plan.unfit.is_empty();
     let parameters = if needs_model { "state_dict, model" } else { "state_dict" };
     writeln!(out, "\n\ndef fixed({parameters}):")?;
-    writeln!(out, "    drops = [")?;
-    for drop in &plan.alignment.drops {
-        writeln!(out, "        {},  # {} keys", python_raw(&drop.pattern), drop.keys)?;
+    let (drops, renames) = (&plan.alignment.drops, &plan.alignment.renames);
+    if !drops.is_empty() {
+        writeln!(out, "    drops = [")?;
+        for drop in drops {
+            writeln!(out, "        {},  # {} keys", python_raw(&drop.pattern), drop.keys)?;
+        }
+        writeln!(out, "    ]")?;
     }
-    writeln!(out, "    ]\n    renames = [")?;
-    for rename in &plan.alignment.renames {
-        writeln!(
-            out,
-            "        ({}, {}),  # {} keys",
-            python_raw(&rename.pattern),
-            python_raw(&rename.replacement),
-            rename.keys
-        )?;
+    if !renames.is_empty() {
+        writeln!(out, "    renames = [")?;
+        for rename in renames {
+            let (pattern, replacement) = (python_raw(&rename.pattern), python_raw(&rename.replacement));
+            writeln!(out, "        ({pattern}, {replacement}),  # {} keys", rename.keys)?;
+        }
+        writeln!(out, "    ]")?;
     }
-    writeln!(out, "    ]")?;
     if !joins.is_empty() {
         writeln!(out, "    joins = {{  # new key: the keys it is made of, in order")?;
         for (target, sources) in &joins {
@@ -92,7 +93,8 @@ pub(super) fn function(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "        out[key] = torch.stack(parts) if stack else torch.cat(parts)")?;
     }
     writeln!(out, "    for key, value in state_dict.items():")?;
-    writeln!(out, "        if not torch.is_tensor(value) or any(re.search(drop, key) for drop in drops):")?;
+    let dropped = if drops.is_empty() { "" } else { " or any(re.search(drop, key) for drop in drops)" };
+    writeln!(out, "        if not torch.is_tensor(value){dropped}:")?;
     writeln!(out, "            continue")?;
     if !joins.is_empty() {
         writeln!(out, "        if key in joined:\n            continue")?;
@@ -104,8 +106,10 @@ pub(super) fn function(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "            out.update(zip(names, value.split(rows)))")?;
         writeln!(out, "            continue")?;
     }
-    writeln!(out, "        for pattern, replacement in renames:")?;
-    writeln!(out, "            key = re.sub(pattern, replacement, key)")?;
+    if !renames.is_empty() {
+        writeln!(out, "        for pattern, replacement in renames:")?;
+        writeln!(out, "            key = re.sub(pattern, replacement, key)")?;
+    }
     if plan.changes.iter().any(|(_, c)| matches!(c, Change::Transpose)) {
         writeln!(out, "        if key in turned:")?;
         writeln!(
@@ -121,7 +125,9 @@ pub(super) fn function(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "        if key in reshaped:\n            value = value.reshape(shapes[key])")?;
     }
     if plan.changes.iter().any(|(_, c)| matches!(c, Change::Resize(..))) {
-        writeln!(out, "        if key in resized:\n            value = resized[key](value, shapes[key])")?;
+        writeln!(out, "        for pattern, resize in resized:")?;
+        writeln!(out, "            if re.search(pattern, key) and value.shape != shapes[key]:")?;
+        writeln!(out, "                value = resize(value, shapes[key])")?;
     }
     if !plan.unfit.is_empty() {
         writeln!(out, "        if key in shapes and value.shape != shapes[key]:")?;

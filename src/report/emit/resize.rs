@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::literal::python;
+use super::literal::python_raw;
 use super::{Change, Plan};
 use crate::rules::{Law, Reading};
 
@@ -140,21 +140,51 @@ pub(super) fn functions(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> 
     Ok(())
 }
 
-/// The table `resized`: key and the function that resizes it.
+/// The table `resized`: a pattern of keys and the function that resizes them.
 pub(super) fn table(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let mut first = true;
+    let mut calls: Vec<(String, Vec<&str>)> = Vec::new();
     for (key, change) in &plan.changes {
         let Change::Resize(law, reading, from) = change else { continue };
-        if first {
-            writeln!(out, "    resized = {{")?;
-            first = false;
+        let call = call(*law, reading, from);
+        match calls.iter_mut().find(|(known, _)| *known == call) {
+            Some((_, keys)) => keys.push(key),
+            None => calls.push((call, vec![key])),
         }
-        writeln!(out, "        {}: {},", python(key), call(*law, reading, from))?;
     }
-    if !first {
-        writeln!(out, "    }}")?;
+    if calls.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    writeln!(out, "    resized = [")?;
+    for (call, keys) in calls {
+        match suffix(plan, &keys) {
+            Some(suffix) => writeln!(out, "        ({}, {call}),  # {} keys", python_raw(&suffix), keys.len())?,
+            None => {
+                for key in keys {
+                    let whole = format!("^{}$", regex::escape(key));
+                    writeln!(out, "        ({}, {call}),", python_raw(&whole))?;
+                }
+            }
+        }
+    }
+    writeln!(out, "    ]")
+}
+
+/// The pattern of the segments that all the keys end with, when no other key of the model ends so.
+fn suffix(plan: &Plan<'_>, keys: &[&str]) -> Option<String> {
+    let (first, rest) = keys.split_first()?;
+    if rest.is_empty() {
+        return None;
+    }
+    let mut common: Vec<&str> = first.split('.').rev().collect();
+    for key in rest {
+        let same = key.split('.').rev().zip(&common).take_while(|(a, b)| a == *b).count();
+        common.truncate(same);
+    }
+    let end: Vec<&str> = common.into_iter().rev().collect();
+    let end = (!end.is_empty()).then(|| end.join("."))?;
+    let ends = |key: &str| key.strip_suffix(end.as_str()).is_some_and(|r| r.is_empty() || r.ends_with('.'));
+    let alike = plan.target.entries.iter().filter(|e| ends(e.key.as_str())).count();
+    (alike == keys.len()).then(|| format!("(^|\\.){}$", regex::escape(&end)))
 }
 
 /// The call that makes the function for one key.
