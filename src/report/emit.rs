@@ -6,8 +6,11 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::align::{Alignment, How};
+use regex::Regex;
+
+use crate::align::{Alignment, How, Rename};
 use crate::checkpoint::{Entry, Format, StateDict};
+
 use crate::rules::{Law, Mend, Reading, RuleSet};
 
 mod burn;
@@ -46,6 +49,8 @@ pub struct Plan<'a> {
     target: &'a StateDict<'a>,
     /// How the ones become the others.
     alignment: &'a Alignment,
+    /// What is done to names, in order: the alignment's renames, and one for each key that they do not reach.
+    renames: Vec<Rename>,
     /// Target key and how its values change, for matches that need more than a rename.
     changes: Vec<(&'a str, Change<'a>)>,
     /// Matches whose shapes differ and that nothing mends: they must be left out.
@@ -83,6 +88,7 @@ impl<'a> Plan<'a> {
             source,
             target,
             alignment,
+            renames: alignment.renames.clone(),
             changes: Vec::new(),
             unfit: Vec::new(),
             missing: alignment.missing.iter().filter_map(|&i| Some(key(target, i)?.as_str())).collect(),
@@ -115,7 +121,35 @@ impl<'a> Plan<'a> {
                 }
             }
         }
+        plan.name_the_rest();
         plan
+    }
+
+    /// Adds a rename of its own for every match that the alignment's renames do not reproduce.
+    fn name_the_rest(&mut self) {
+        let rules: Vec<(Regex, String)> = self
+            .renames
+            .iter()
+            .filter_map(|r| Some((Regex::new(&r.pattern).ok()?, pattern::rust_replacement(&r.replacement))))
+            .collect();
+        for m in &self.alignment.matches {
+            let one = matches!(m.how, How::Identical | How::Renamed | How::Transposed | How::Reshaped);
+            let (Some(wanted), [source]) = (key(self.target, m.target), m.source.as_slice()) else { continue };
+            let Some(given) = key(self.source, *source).filter(|_| one) else { continue };
+            let mut name = std::borrow::Cow::Borrowed(given.as_str());
+            for (rule, replacement) in &rules {
+                if let std::borrow::Cow::Owned(renamed) = rule.replace_all(&name, replacement.as_str()) {
+                    name = renamed.into();
+                }
+            }
+            if name != wanted.as_str() {
+                self.renames.push(Rename {
+                    pattern: format!("^{}$", regex::escape(&name)),
+                    replacement: wanted.as_str().replace('\\', r"\\"),
+                    keys: 1,
+                });
+            }
+        }
     }
 
     /// Whether the keys that a strict load wants are all there in the end.

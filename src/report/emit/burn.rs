@@ -20,7 +20,7 @@ pub(super) fn write(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
     if !containers.is_empty() && !plan.is_safetensors() {
         write!(out, "\n    .with_top_level_key({})", rust(&containers.join(".")))?;
     }
-    for rename in &plan.alignment.renames {
+    for rename in &plan.renames {
         let (pattern, replacement) = (rust(&rename.pattern), rust(&rust_replacement(&rename.replacement)));
         write!(out, "\n    .with_key_remapping({pattern}, {replacement})")?;
     }

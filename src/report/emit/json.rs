@@ -27,11 +27,7 @@ pub(super) fn write(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
     object.list("drops", plan.alignment.drops.iter().map(|d| Drop { pattern: &d.pattern, keys: d.keys }))?;
     object.list(
         "renames",
-        plan.alignment.renames.iter().map(|r| Rename {
-            pattern: &r.pattern,
-            replacement: &r.replacement,
-            keys: r.keys,
-        }),
+        plan.renames.iter().map(|r| Rename { pattern: &r.pattern, replacement: &r.replacement, keys: r.keys }),
     )?;
     object.list("missing_keys", plan.missing.iter())?;
     object.list("unfit_keys", plan.unfit.iter())?;

@@ -22,7 +22,7 @@ pub(super) fn write(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
             "\"weights.pth\"".to_owned()
         }
     };
-    let renames = &plan.alignment.renames;
+    let renames = &plan.renames;
     if let [only] = renames.as_slice()
         && only.replacement.is_empty()
         && let Some(prefix) = prefix(&only.pattern)

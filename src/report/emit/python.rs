@@ -38,7 +38,7 @@ pub(super) fn function(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
     let needs_model = plan.changes_values() || !plan.unfit.is_empty();
     let parameters = if needs_model { "state_dict, model" } else { "state_dict" };
     writeln!(out, "\n\ndef fixed({parameters}):")?;
-    let (drops, renames) = (&plan.alignment.drops, &plan.alignment.renames);
+    let (drops, renames) = (&plan.alignment.drops, &plan.renames);
     if !drops.is_empty() {
         writeln!(out, "    drops = [")?;
         for drop in drops {

@@ -27,7 +27,7 @@ pub(super) fn write(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
         out,
         "model = AutoModel.from_pretrained(\n    \"FOLDER\",  # config.json beside the weights\n    key_mapping={{"
     )?;
-    for rename in &plan.alignment.renames {
+    for rename in &plan.renames {
         writeln!(
             out,
             "        {}: {},  # {} keys",
@@ -39,7 +39,7 @@ pub(super) fn write(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "    }},\n)\n")?;
     writeln!(out, "# The same for a conversion mapping (Transformers 5):")?;
     writeln!(out, "# from transformers.core_model_loading import WeightRenaming")?;
-    for rename in &plan.alignment.renames {
+    for rename in &plan.renames {
         writeln!(out, "# WeightRenaming({}, {})", python_raw(&rename.pattern), python_raw(&rename.replacement))?;
     }
     Ok(())
@@ -47,7 +47,7 @@ pub(super) fn write(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
 
 /// Whether no key is renamed twice: of a mapping only the first pattern that fits is used.
 fn one_each(plan: &Plan<'_>) -> bool {
-    let renames = &plan.alignment.renames;
+    let renames = &plan.renames;
     if renames.len() < 2 {
         return true;
     }

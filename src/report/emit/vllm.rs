@@ -8,7 +8,7 @@ use super::{Plan, beyond};
 
 pub(super) fn write(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
     beyond(plan, "#", out)?;
-    let renames = &plan.alignment.renames;
+    let renames = &plan.renames;
     let renamed: Option<Vec<(String, &str)>> = renames
         .iter()
         .map(|r| Some((prefix(&r.pattern)?, r.replacement.as_str())).filter(|(_, replacement)| plain(replacement)))
