@@ -68,7 +68,7 @@ pub fn text(report: &Explained<'_>, style: &Style, out: &mut dyn Write) -> io::R
     Ok(())
 }
 
-/// `load-state-dict into Sam: 88 missing, 267 of another shape`
+/// `load_state_dict into Sam: 88 missing, 267 of another shape`
 fn summary(log: &LogReport) -> String {
     let mut counts = Vec::new();
     for (keys, what) in [(log.missing_keys.len(), "missing"), (log.unexpected_keys.len(), "unexpected")] {
@@ -82,7 +82,16 @@ fn summary(log: &LogReport) -> String {
     let class = log.model_class.as_deref().map(|c| format!(" into {c}")).unwrap_or_default();
     let counts = if counts.is_empty() { String::new() } else { format!(": {}", counts.join(", ")) };
     let cut = if log.truncated { " (the text leaves some out)" } else { "" };
-    if log.is_empty() { "no error of loading weights".to_owned() } else { format!("{}{class}{counts}{cut}", log.kind) }
+    if log.is_empty() {
+        return "no error of loading weights".to_owned();
+    }
+    let form = match log.kind.as_str() {
+        "load-state-dict" => "load_state_dict".to_owned(),
+        "incompatible-keys" => "_IncompatibleKeys".to_owned(),
+        "key-error" => "KeyError".to_owned(),
+        kind => kind.replace('-', " "),
+    };
+    format!("{form}{class}{counts}{cut}")
 }
 
 /// What to say when there is no cause to name.
@@ -112,7 +121,7 @@ fn doubts(report: &Explained<'_>) -> String {
     if log.size_mismatches.is_empty() && lists.iter().any(|l| l.is_empty()) {
         what.push("only one side is named");
     }
-    let what = if what.is_empty() { "names only, no dtypes, few shapes".to_owned() } else { what.join(", ") };
+    let what = if what.is_empty() { "keys that fit are not listed".to_owned() } else { what.join(", ") };
     let give = match (report.known.source, report.known.target, log.is_whole()) {
         (true, false, true) | (false, true, true) => return String::new(),
         (false, _, true) => "--source FILE",
