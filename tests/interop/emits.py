@@ -119,7 +119,7 @@ class Pair:
 
     def __init__(self, checks, ckdiff, folder, name, model, checkpoint, state):
         self.checks, self.ckdiff, self.name, self.model, self.state = checks, ckdiff, name, model, state
-        self.source, self.target = folder / f"{name}.pth", folder / f"{name}.json"
+        self.source, self.target = folder.resolve() / f"{name}.pth", folder.resolve() / f"{name}.json"
         torch.save(checkpoint, self.source)
         expect(model, self.target)
         _, self.report = ckdiff.verdict(self.source, self.target)
@@ -134,7 +134,8 @@ class Pair:
 
     def run(self, form):
         space = {"model": self.model}
-        with contextlib.redirect_stdout(io.StringIO()):
+        # Some snippets write a file beside them.
+        with contextlib.chdir(self.source.parent), contextlib.redirect_stdout(io.StringIO()):
             exec(compile(self.snippet(form), f"{self.name}.{form}", "exec"), space)
         return space
 
