@@ -169,7 +169,11 @@ pub(super) fn findings(findings: &[Finding], style: &Style, out: &mut dyn Write)
 fn left_out(report: &Report<'_>) -> String {
     let coverage = report.coverage;
     let left = coverage.of.saturating_sub(coverage.after).saturating_sub(coverage.rebuilt);
-    if left == 0 { String::new() } else { format!(": {} of {} get no value", count(left), plural(coverage.of, "key")) }
+    if left == 0 {
+        String::new()
+    } else {
+        format!(": {} of {} get{} no value", count(left), plural(coverage.of, "key"), if left == 1 { "s" } else { "" })
+    }
 }
 
 /// The verdict in words, last.

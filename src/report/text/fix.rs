@@ -12,6 +12,8 @@ use crate::report::style::{Style, Tone, count, hang, pad, plural};
 
 /// Rename and drop rules shown without `--all`.
 const RULES_SHOWN: usize = 10;
+/// Pairs among which the one that changes most is looked for.
+const TELLING: usize = 2000;
 /// Confidence below which a pair is shown to be checked.
 const DOUBTFUL: f32 = 0.9;
 
@@ -113,7 +115,7 @@ fn cut(text: &str, style: &Style) -> String {
     cut
 }
 
-/// Two pairs that were found by structure: the first, and the one that is least certain. Regular expressions are hard to
+/// Two pairs that were found by structure: the one that changes most, and the one that is least certain. Regular expressions are hard to
 /// check by eye, a pair of names is not.
 fn examples(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     if report.alignment.renames.len() < 2 && report.alignment.matches.iter().all(|m| m.confidence >= DOUBTFUL) {
@@ -121,9 +123,10 @@ fn examples(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Resu
     }
     let guessed: Vec<&Match> = report.alignment.matches.iter().filter(|m| m.step == Step::Structure).collect();
     let least = guessed.iter().min_by(|a, b| a.confidence.total_cmp(&b.confidence));
-    let Some((first, least)) = guessed.first().zip(least) else { return Ok(()) };
-    writeln!(out, "{}{}", pad("such as", LABEL), pairs::line(report, first, style))?;
-    if least.target != first.target && least.confidence < DOUBTFUL {
+    let telling = guessed.iter().take(TELLING).rev().max_by_key(|m| pairs::changed(report, m));
+    let Some((telling, least)) = telling.zip(least) else { return Ok(()) };
+    writeln!(out, "{}{}", pad("such as", LABEL), pairs::line(report, telling, style))?;
+    if least.target != telling.target && least.confidence < DOUBTFUL {
         let sure = format!("{:.0} % sure", least.confidence * 100.0);
         let pair = pairs::line(report, least, style);
         writeln!(out, "{}{pair}   {}", pad("doubtful", LABEL), style.paint(Tone::Aside, &sure))?;

@@ -24,6 +24,14 @@ pub(super) fn line(report: &Report<'_>, m: &Match, style: &Style) -> String {
     }
 }
 
+/// How many segments of the target are not in the source: what a pair teaches.
+pub(super) fn changed(report: &Report<'_>, m: &Match) -> usize {
+    let Some(target) = report.target.entries.get(m.target as usize) else { return 0 };
+    let source = m.source.first().and_then(|&s| report.source.entries.get(s as usize));
+    let source: Vec<&str> = source.map_or_else(Vec::new, |e| e.key.segments().collect());
+    target.key.segments().filter(|segment| !source.contains(segment)).count()
+}
+
 /// Both names with the segments that only one has in colour. Names are cut at `.` and `_`: by characters the diff of two
 /// words is a rash of letters, by words there is nothing to see, since keys have no spaces.
 pub(super) fn highlight(source: &str, target: &str, style: &Style) -> (String, String) {
