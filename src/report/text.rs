@@ -189,17 +189,23 @@ fn answer(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Result
     let level = match (report.holds, report.level) {
         (true, Level::Strict) => String::new(),
         (true, level) => format!("accepted at --level {}", level.id()),
-        (false, _) if report.verdict == Verdict::LoadsAfterFix => "--level fixable accepts that".to_owned(),
+        (false, _) if report.verdict == Verdict::LoadsAfterFix => {
+            "--level fixable accepts that, --emit python writes it".to_owned()
+        }
         (false, _) if resizable => "--level resizable accepts that".to_owned(),
         (false, _) => String::new(),
     };
-    let aside = style.paint(Tone::Aside, &level);
     let beside = LABEL + words.width() + 3 + level.width() <= style.width;
     write!(out, "{}{}", pad("verdict", LABEL), style.paint(tone, &words))?;
     match (level.is_empty(), beside) {
         (true, _) => writeln!(out),
-        (false, true) => writeln!(out, "   {aside}"),
-        (false, false) => writeln!(out, "\n{:LABEL$}{aside}", ""),
+        (false, true) => writeln!(out, "   {}", style.paint(Tone::Aside, &level)),
+        (false, false) => {
+            for line in style.lines(&level, style.width.saturating_sub(LABEL)) {
+                write!(out, "\n{:LABEL$}{}", "", style.paint(Tone::Aside, &line))?;
+            }
+            writeln!(out)
+        }
     }
 }
 

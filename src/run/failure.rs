@@ -1,8 +1,9 @@
 //! Why the program could not finish, and what to do about it.
 
 use std::io::{self, Write};
+use std::path::Path;
 
-use crate::checkpoint::escaped;
+use crate::checkpoint::{Remark, escaped};
 use crate::read::ReadError;
 use crate::report::style::{Style, Tone};
 use crate::rules::RuleError;
@@ -22,6 +23,12 @@ impl Failure {
     /// A failure without a page of its own.
     pub fn new(what: impl Into<String>) -> Failure {
         Failure { code: None, what: what.into(), help: String::new() }
+    }
+
+    /// What the reader of `path` remarked, where that left nothing to go on with.
+    pub(super) fn of_remark(path: &Path, remark: &Remark) -> Failure {
+        let what = format!("{}: {}", path.display(), remark.message);
+        Failure { code: Some(remark.code), what, help: remark.help.clone() }
     }
 
     /// The same with a remedy.

@@ -28,8 +28,8 @@ pub(super) fn run(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Wr
         .help("ckdiff --help shows how to write expected.json; ckdiff inspect FILE shows what one file holds"));
     };
     let rules = rules(cli)?;
-    let source = read(source).map_err(|e| hint_at_command(Failure::from(e), source))?;
-    let target = read(target)?;
+    let source = side(source).map_err(|failure| hint_at_command(failure, source))?;
+    let target = side(target)?;
     let (source, target, others) = choose(&source, &target, args.container.as_deref())?;
     let alignment = align(&source, &target, &rules);
     let differences = compare(&source, &target, &alignment);
@@ -57,6 +57,15 @@ pub(super) fn run(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Wr
         FormatArg::Json => json::verdict(&report, out),
     })?;
     Ok(if report.holds { Status::Holds } else { Status::Fails })
+}
+
+/// Reads one side. A file that breaks off before its first tensor leaves nothing to compare.
+fn side(path: &Path) -> Result<Checkpoint, Failure> {
+    let checkpoint = read(path)?;
+    match checkpoint.remarks.iter().find(|r| r.error) {
+        Some(remark) if checkpoint.tensors.is_empty() && !checkpoint.complete => Err(Failure::of_remark(path, remark)),
+        _ => Ok(checkpoint),
+    }
 }
 
 /// A command that is misspelt is taken for a path; where there is no such file, the command is named.

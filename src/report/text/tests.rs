@@ -82,7 +82,7 @@ note   CK103  1 key is not needed
 
 as it is  0 of 2 keys load
 fixed     2 of 2 keys load     renames: ^backbone\\. → \"\"    drops: ^neck\\.
-verdict   loads after the fix, not as it is   --level fixable accepts that
+verdict   loads after the fix, not as it is   --level fixable accepts that, --emit python writes it
 ";
     assert_eq!(detector(Style::default(), Level::Strict, MESSAGE), expected);
 }
