@@ -5,6 +5,16 @@
 use crate::checkpoint::StateDict;
 use crate::rules::RuleSet;
 
+mod assign;
+mod certainty;
+mod evidence;
+mod leftovers;
+mod renames;
+mod structure;
+mod tree;
+mod units;
+mod words;
+
 /// How a target key comes out of its sources, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum How {
@@ -114,28 +124,8 @@ pub struct Alignment {
 
 /// Aligns the keys of `source` with those of `target`.
 pub fn align(source: &StateDict<'_>, target: &StateDict<'_>, rules: &RuleSet) -> Alignment {
-    let _ = rules;
-    let mut by_name: std::collections::HashMap<&str, u32> = std::collections::HashMap::new();
-    for (i, e) in source.entries.iter().enumerate() {
-        by_name.insert(e.key.as_str(), i as u32);
-    }
-    let mut out = Alignment::default();
-    let mut used = vec![false; source.entries.len()];
-    for (t, e) in target.entries.iter().enumerate() {
-        match by_name.get(e.key.as_str()) {
-            Some(&s) => {
-                used[s as usize] = true;
-                out.matches.push(Match {
-                    target: t as u32,
-                    source: vec![s],
-                    how: How::Identical,
-                    step: Step::Identical,
-                    confidence: 1.0,
-                });
-            }
-            None => out.missing.push(t as u32),
-        }
-    }
-    out.unexpected = (0..used.len() as u32).filter(|&s| !used[s as usize]).collect();
+    let mut out = structure::align(source, target, &rules.lexicon);
+    leftovers::add(&mut out, source, target, &rules.lexicon);
+    renames::find(&mut out, source, target);
     out
 }

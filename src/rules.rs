@@ -10,6 +10,7 @@ mod error;
 mod example;
 mod groups;
 mod laws;
+pub mod lexicon;
 mod load;
 mod modules;
 mod pattern;
@@ -41,6 +42,8 @@ pub struct RuleSet {
     files: Vec<(String, String)>,
     /// What every rule says of itself, sorted by id.
     pub about: Vec<About>,
+    /// The words of the field.
+    pub lexicon: lexicon::Lexicon,
     /// Segments that tools put into keys.
     pub wrappers: Vec<Wrapper>,
     /// Prefixes under which one model sits inside a larger one.

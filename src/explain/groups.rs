@@ -34,6 +34,19 @@ fn explain_one(case: &mut Case<'_>, group: &Group) {
             wanted.push(Member { difference, key: target.key });
         }
     }
+    // What was joined from several tensors: a quantised weight.
+    for (difference, fact) in case.open() {
+        let Difference::Renamed { matched } = *fact else { continue };
+        let Some(m) = case.matched(matched).filter(|m| m.source.len() > 1) else { continue };
+        let Some(target) = case.target.entries.get(m.target as usize) else { continue };
+        let sources = m.source.iter().filter_map(|&s| case.source.entries.get(s as usize));
+        let signs: Vec<Key<'_>> =
+            sources.map(|e| e.key).filter(|&k| group.given.iter().any(|p| p.contains(k))).collect();
+        if !signs.is_empty() {
+            given.extend(signs.into_iter().map(|key| Member { difference, key }));
+            wanted.push(Member { difference, key: target.key });
+        }
+    }
     let all_there = group.given.iter().all(|p| given.iter().any(|m| p.contains(m.key)))
         && group.wanted.iter().all(|p| wanted.iter().any(|m| p.contains(m.key)));
     if !all_there {
@@ -45,6 +58,8 @@ fn explain_one(case: &mut Case<'_>, group: &Group) {
     };
     let mut claims = signs(&given, &group.given);
     claims.extend(signs(&wanted, &group.wanted));
+    claims.sort_unstable();
+    claims.dedup();
     let signed: HashSet<u32> = claims.iter().copied().collect();
     let modules: HashSet<String> =
         given.iter().chain(&wanted).filter(|m| signed.contains(&m.difference)).map(|m| module(case, m.key)).collect();

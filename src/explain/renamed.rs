@@ -59,7 +59,8 @@ fn cause(case: &Case<'_>, how: How, keys: usize) -> Cause {
     if code == "CK104" {
         cause = cause.by(case.rules.diagnosis(Diagnosis::Renamed)).help(renames(case));
     } else {
-        cause = cause.help(help);
+        let rule = case.rules.about.iter().find(|rule| rule.code.as_deref() == Some(code));
+        cause = cause.by(rule).help(help);
     }
     cause
 }

@@ -16,7 +16,7 @@ const KINDS: &[&str] =
     &["wrappers", "shapes", "buffers", "heads", "tied", "copies", "variants", "blocks", "groups", "diagnoses", "texts"];
 
 /// Folders whose files are parsed by the stage that uses them.
-const ELSEWHERE: &[&str] = &["lexicon", "families", "safety"];
+const ELSEWHERE: &[&str] = &["families", "safety"];
 
 /// Id and text of every `.toml` file at or below `folder`.
 pub(super) fn files(folder: &Path) -> Result<Vec<(String, String)>, RuleError> {
@@ -62,6 +62,7 @@ pub(super) fn one(set: &mut RuleSet, id: &str, text: &str) -> Result<(), RuleErr
         "groups" => add(set, id, text, groups::add),
         "diagnoses" => add(set, id, text, groups::add_diagnosis),
         "texts" => add(set, id, text, texts::add),
+        "lexicon" => set.lexicon.add(id, text),
         known if ELSEWHERE.contains(&known) => Ok(()),
         _ => Err(RuleError::new(
             id,

@@ -1,0 +1,97 @@
+//! What is claimed and what is only said to be possible.
+
+use super::assign::Assigned;
+use super::evidence::Pair;
+
+/// A pair that scores less than this has nothing but its size in common.
+const WORTH_NAMING: f32 = 2.0;
+
+/// How far the best rival of a claimed pair must be behind. Of the pairs that lead by less, hardly a quarter is right on real conversions.
+const LEAD: f32 = 0.5;
+
+/// What is to be said of a target unit.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Decision {
+    /// This source unit, with a confidence from 0 to 1.
+    Claim(u32, f32),
+    /// One of these source units.
+    OneOf(Vec<u32>),
+    /// None.
+    Nothing,
+}
+
+/// Decides for every target unit. `sources` is the number of source units.
+pub(crate) fn decide(chosen: &[Option<Assigned>], pairs: &[Pair], sources: usize) -> Vec<Decision> {
+    let mut claimed = vec![false; sources];
+    let mut out: Vec<Decision> = chosen
+        .iter()
+        .map(|c| match c {
+            Some(c) if c.score >= WORTH_NAMING && c.margin >= LEAD => {
+                claimed[c.source as usize] = true;
+                Decision::Claim(c.source, confidence(c))
+            }
+            _ => Decision::Nothing,
+        })
+        .collect();
+    // The others may be any of the free sources that fit about as well as the best.
+    let mut best = vec![f32::MIN; out.len()];
+    for pair in pairs.iter().filter(|p| !claimed[p.source as usize]) {
+        let best = &mut best[pair.target as usize];
+        *best = best.max(pair.score);
+    }
+    let mut possible: Vec<Vec<u32>> = vec![Vec::new(); out.len()];
+    for pair in pairs.iter().filter(|p| !claimed[p.source as usize] && p.score >= WORTH_NAMING) {
+        let t = pair.target as usize;
+        if out[t] == Decision::Nothing && pair.score >= best[t] - LEAD {
+            possible[t].push(pair.source);
+        }
+    }
+    for (decision, mut sources) in out.iter_mut().zip(possible) {
+        if !sources.is_empty() {
+            sources.sort_unstable();
+            *decision = Decision::OneOf(sources);
+        }
+    }
+    out
+}
+
+/// How likely a claimed pair is right, by its lead and its score, as measured on real conversions.
+fn confidence(c: &Assigned) -> f32 {
+    let lead: f32 = match c.margin {
+        m if m < 0.7 => 0.8,
+        m if m < 1.0 => 0.9,
+        m if m < 1.5 => 0.95,
+        _ => 0.99,
+    };
+    let score: f32 = match c.score {
+        s if s < 3.0 => 0.6,
+        s if s < 3.5 => 0.85,
+        s if s < 4.0 => 0.95,
+        _ => 0.99,
+    };
+    lead.min(score)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(source: u32, target: u32, score: f32) -> Pair {
+        Pair { source, target, base: score, local: 0, score }
+    }
+
+    #[test]
+    fn two_equal_candidates_are_named_and_neither_is_claimed() {
+        let pairs = [pair(0, 0, 4.0), pair(1, 0, 4.0)];
+        let chosen = [Some(Assigned { source: 0, score: 4.0, margin: 0.0 })];
+        assert_eq!(decide(&chosen, &pairs, 2), [Decision::OneOf(vec![0, 1])]);
+    }
+
+    #[test]
+    fn a_pair_without_a_rival_is_claimed_when_more_than_its_size_agrees() {
+        let chosen = [Some(Assigned { source: 0, score: 4.0, margin: f32::MAX })];
+        assert_eq!(decide(&chosen, &[pair(0, 0, 4.0)], 1), [Decision::Claim(0, 0.99)]);
+        let chosen = [Some(Assigned { source: 0, score: 1.0, margin: f32::MAX })];
+        assert_eq!(decide(&chosen, &[pair(0, 0, 1.0)], 1), [Decision::Nothing]);
+    }
+}

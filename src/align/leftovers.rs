@@ -1,0 +1,132 @@
+//! What the assignment leaves over: the same tensor in another size, a tensor used twice, a quantised weight.
+//!
+//! Every step here follows names: a key is found under its own name, under the prefix that most matches add or lose, or
+//! beside its siblings.
+
+use std::collections::HashMap;
+
+use super::{Alignment, How, Match, Step};
+use crate::checkpoint::{Key, StateDict};
+use crate::rules::lexicon::Lexicon;
+
+/// Adds matches that names imply to what was found. `tied` names pairs of keys known to share a tensor.
+pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Lexicon) {
+    let pairs: Vec<(Key<'_>, Key<'_>)> = out
+        .matches
+        .iter()
+        .filter(|m| m.source.len() == 1)
+        .map(|m| (source.entries[m.source[0] as usize].key, target.entries[m.target as usize].key))
+        .collect();
+    let names = Names::new(pairs.iter().copied(), source);
+    // A name that is found from one side only is a guess; what both sides find is the same whichever is asked.
+    let back = Names::new(pairs.iter().map(|&(s, t)| (t, s)), target);
+    let mut used = vec![false; source.entries.len()];
+    for m in &out.matches {
+        for &s in &m.source {
+            used[s as usize] = true;
+        }
+    }
+    let mut found = Vec::new();
+    for &t in &out.missing {
+        let key = target.entries[t as usize].key.as_str();
+        let same = names.candidates(key).find_map(|(k, identical)| Some((*names.source.get(k.as_str())?, identical)));
+        if let Some((s, identical)) = same
+            && !used[s as usize]
+            && (identical || back.candidates(source.entries[s as usize].key.as_str()).any(|(k, _)| k == key))
+        {
+            used[s as usize] = true;
+            let how = if identical { How::Identical } else { How::Renamed };
+            found.push(Match { target: t, source: vec![s], how, step: Step::Prefix, confidence: 0.95 });
+            continue;
+        }
+        // A quantised weight: its packed parts stand where it would stand.
+        let packed = lexicon.packed.iter().find_map(|packed| {
+            let module = key.strip_suffix(packed.whole.as_str())?;
+            names.candidates(module).find_map(|(m, _)| {
+                let parts: Vec<u32> =
+                    packed.parts.iter().filter_map(|p| names.source.get(format!("{m}{p}").as_str()).copied()).collect();
+                (parts.len() >= packed.at_least && parts.iter().all(|&s| !used[s as usize])).then_some(parts)
+            })
+        });
+        if let Some(parts) = packed {
+            for &s in &parts {
+                used[s as usize] = true;
+            }
+            found.push(Match { target: t, source: parts, how: How::Merged, step: Step::Prefix, confidence: 0.9 });
+        }
+    }
+    insert(out, found, source.entries.len());
+}
+
+/// Puts new matches in their places and takes their keys off the lists of missing and unexpected ones.
+pub(crate) fn insert(out: &mut Alignment, found: Vec<Match>, sources: usize) {
+    if found.is_empty() {
+        return;
+    }
+    let mut used = vec![false; sources];
+    out.matches.extend(found);
+    out.matches.sort_by_key(|m| m.target);
+    for &s in out.matches.iter().flat_map(|m| &m.source) {
+        used[s as usize] = true;
+    }
+    let matches = &out.matches;
+    out.missing.retain(|t| matches.binary_search_by_key(t, |m| m.target).is_err());
+    out.unexpected.retain(|&s| !used[s as usize]);
+}
+
+/// How names relate in what was matched: the usual prefix, and where the siblings of a key went.
+struct Names<'a> {
+    source: HashMap<&'a str, u32, foldhash::fast::RandomState>,
+    /// What the source puts in front and the target does not, and the other way round.
+    prefix: (String, String),
+    /// For each module of the target, the module of the source that most of its tensors come from.
+    modules: HashMap<&'a str, &'a str, foldhash::fast::RandomState>,
+}
+
+impl<'a> Names<'a> {
+    /// What `pairs` of a source and a target key show; `source` is where keys are looked up.
+    fn new(pairs: impl Iterator<Item = (Key<'a>, Key<'a>)>, source: &StateDict<'a>) -> Self {
+        let mut prefixes: HashMap<(&str, &str), usize> = HashMap::new();
+        let mut modules: HashMap<&str, HashMap<&str, usize>> = HashMap::new();
+        for (a, b) in pairs {
+            if let Some(p) = before(a.as_str(), b.as_str()) {
+                *prefixes.entry((p, "")).or_default() += 1;
+            } else if let Some(p) = before(b.as_str(), a.as_str()) {
+                *prefixes.entry(("", p)).or_default() += 1;
+            }
+            if a.leaf() == b.leaf() {
+                *modules.entry(b.module()).or_default().entry(a.module()).or_default() += 1;
+            }
+        }
+        let most = prefixes.into_iter().max_by(|a, b| a.1.cmp(&b.1).then_with(|| joined(b.0).cmp(&joined(a.0))));
+        let prefix = most.map_or((String::new(), String::new()), |((a, b), _)| (a.to_owned(), b.to_owned()));
+        let modules = modules
+            .into_iter()
+            .filter_map(|(t, from)| {
+                from.into_iter().max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(a.0))).map(|(s, _)| (t, s))
+            })
+            .collect();
+        let source = source.entries.iter().enumerate().map(|(i, e)| (e.key.as_str(), i as u32)).collect();
+        Names { source, prefix, modules }
+    }
+
+    /// Where in the source a key of the target may stand, and whether that is its own name.
+    fn candidates<'k>(&'k self, key: &'k str) -> impl Iterator<Item = (String, bool)> + 'k {
+        let prefixed = key.strip_prefix(self.prefix.1.as_str()).map(|rest| (format!("{}{rest}", self.prefix.0), false));
+        let beside = key
+            .rsplit_once('.')
+            .and_then(|(module, leaf)| Some((format!("{}.{leaf}", self.modules.get(module)?), false)));
+        std::iter::once((key.to_owned(), true)).chain(prefixed).chain(beside)
+    }
+}
+
+/// A prefix relation as one text, the same from both sides.
+fn joined(prefix: (&str, &str)) -> String {
+    format!("{}{}", prefix.0, prefix.1)
+}
+
+/// `backbone.` for `backbone.conv1.weight` and `conv1.weight`.
+fn before<'k>(long: &'k str, short: &str) -> Option<&'k str> {
+    let p = long.strip_suffix(short)?;
+    (p.is_empty() || p.ends_with('.')).then_some(p)
+}

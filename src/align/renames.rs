@@ -1,0 +1,131 @@
+//! The fewest anchored rename rules that reproduce an alignment, verified by applying them.
+//!
+//! Two kinds of rules are found: whole-segment prefixes (`^blocks\.(\d+)\.` → `encoder.layer.\1.`) by [`prefixes`], and, where it
+//! saves rules, whole segments inside names (`\.in_layers\.2\.` → `.conv1.`) by [`edits`], applied before the prefixes.
+
+use std::collections::{HashMap, HashSet};
+
+use regex::Regex;
+
+use super::{Alignment, Drop, Rename};
+use crate::checkpoint::StateDict;
+
+mod apply;
+mod drops;
+mod edits;
+mod order;
+mod prefixes;
+mod samples;
+
+use apply::Applied;
+
+/// A source key and the target key it must become.
+type Pair<'a> = (&'a str, &'a str);
+
+/// A rule before it is written as a regular expression.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Rule {
+    /// The pattern, anchored.
+    pattern: String,
+    /// The replacement, groups as `\1`.
+    replacement: String,
+}
+
+/// Fills in `renames` and `drops` of an alignment.
+pub(crate) fn find(out: &mut Alignment, source: &StateDict<'_>, target: &StateDict<'_>) {
+    let key = |i: u32| source.entries[i as usize].key.0;
+    let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(out.matches.len());
+    let mut moved: HashSet<u32, foldhash::fast::RandomState> = HashSet::default();
+    let mut uses: HashMap<u32, u32, foldhash::fast::RandomState> = HashMap::default();
+    for m in &out.matches {
+        for &s in &m.source {
+            *uses.entry(s).or_insert(0) += 1;
+        }
+    }
+    for m in &out.matches {
+        if let &[s] = m.source.as_slice()
+            && uses[&s] == 1
+        {
+            moved.insert(s);
+            pairs.push((source.entries[s as usize].key.0, target.entries[m.target as usize].key.0));
+        }
+    }
+    let others: Vec<&str> = (0..source.entries.len() as u32).filter(|s| !moved.contains(s)).map(key).collect();
+    if pairs.iter().any(|(s, t)| s != t) {
+        out.renames = rules(&pairs, &others);
+    }
+    let kept: Vec<&str> =
+        uses.keys().map(|&s| key(s)).chain(out.ambiguous.iter().flat_map(|g| &g.source).map(|&s| key(s))).collect();
+    let unexpected: Vec<&str> = out.unexpected.iter().map(|&s| key(s)).collect();
+    out.drops = drops::find(&unexpected, &kept);
+}
+
+/// Rules that turn the first of each pair into the second, without sending two keys to one.
+fn rules(pairs: &[Pair<'_>], others: &[&str]) -> Vec<Rename> {
+    let mut extra: Vec<Pair<'_>> = Vec::new();
+    let mut best: Option<(usize, Vec<Rule>)> = None;
+    for _ in 0..3 {
+        let sampled = samples::take(pairs, &extra);
+        let found = order::sequence(edits::solve(&sampled));
+        let applied = Applied::new(&found, pairs, others);
+        let wrong = applied.wrong.len();
+        if best.as_ref().is_none_or(|(n, _)| wrong < *n) {
+            best = Some((wrong, found));
+        }
+        if wrong == 0 {
+            break;
+        }
+        // What the samples did not show: these keys are looked at one by one.
+        let before = extra.len();
+        extra.extend(applied.wrong.iter().take(200).copied().filter(|p| !extra.contains(p)).collect::<Vec<_>>());
+        if extra.len() == before {
+            break;
+        }
+    }
+    let (_, rules) = best.unwrap_or_default();
+    let applied = Applied::new(&rules, pairs, others);
+    let rules = if applied.collisions.is_empty() { rules } else { apply::aside(rules, &applied.collisions) };
+    let applied = Applied::new(&rules, pairs, others);
+    rules
+        .into_iter()
+        .zip(applied.counts)
+        .filter(|(_, keys)| *keys > 0)
+        .map(|(r, keys)| Rename { pattern: r.pattern, replacement: r.replacement, keys })
+        .collect()
+}
+
+/// Compiles a pattern of ours. Patterns are built from escaped text, so this does not fail; a key of absurd length may.
+fn compile(pattern: &str) -> Option<Regex> {
+    Regex::new(pattern).ok()
+}
+
+/// A replacement in the notation of the regex crate.
+fn dollars(replacement: &str) -> String {
+    let mut out = String::with_capacity(replacement.len() + 8);
+    let mut chars = replacement.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.peek() {
+                Some(d) if d.is_ascii_digit() => {
+                    let digit = chars.next().unwrap_or('0');
+                    out.push_str("${");
+                    out.push(digit);
+                    out.push('}');
+                }
+                Some('\\') => {
+                    chars.next();
+                    out.push('\\');
+                }
+                _ => out.push('\\'),
+            },
+            '$' => out.push_str("$$"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Literal text in a replacement.
+fn literal(text: &str) -> String {
+    text.replace('\\', "\\\\")
+}

@@ -1,0 +1,62 @@
+//! Applies rules as Python's `re.sub` would, and says what comes out wrong.
+
+use std::collections::HashMap;
+
+use regex::escape;
+
+use super::{Pair, Rule, compile, dollars, literal};
+
+/// What rules do to all keys.
+pub(super) struct Applied<'a> {
+    /// Pairs whose source does not become their target, or not alone.
+    pub(super) wrong: Vec<Pair<'a>>,
+    /// Keys outside the pairs that end up on a target of a pair or on each other.
+    pub(super) collisions: Vec<&'a str>,
+    /// How many keys each rule changes.
+    pub(super) counts: Vec<usize>,
+}
+
+impl<'a> Applied<'a> {
+    /// Applies `rules` in order to every key.
+    pub(super) fn new(rules: &[Rule], pairs: &[Pair<'a>], others: &[&'a str]) -> Self {
+        let compiled: Vec<_> = rules.iter().map(|r| (compile(&r.pattern), dollars(&r.replacement))).collect();
+        let mut counts = vec![0usize; rules.len()];
+        let mut apply = |key: &str| {
+            let mut key = std::borrow::Cow::Borrowed(key);
+            for (i, (pattern, replacement)) in compiled.iter().enumerate() {
+                let Some(pattern) = pattern else { continue };
+                if let std::borrow::Cow::Owned(new) = pattern.replace_all(&key, replacement.as_str()) {
+                    counts[i] += 1;
+                    key = std::borrow::Cow::Owned(new);
+                }
+            }
+            key.into_owned()
+        };
+        let mut made: HashMap<String, u32, foldhash::fast::RandomState> = HashMap::default();
+        let results: Vec<String> = pairs.iter().map(|(s, _)| apply(s)).collect();
+        for r in &results {
+            *made.entry(r.clone()).or_insert(0) += 1;
+        }
+        let wrong = pairs.iter().zip(&results).filter(|((_, t), r)| r != t || made[*r] != 1).map(|(p, _)| *p).collect();
+        let mut collisions = Vec::new();
+        for &other in others {
+            let n = made.entry(apply(other)).or_insert(0);
+            if *n > 0 {
+                collisions.push(other);
+            }
+            *n += 1;
+        }
+        Applied { wrong, collisions, counts }
+    }
+}
+
+/// Moves keys that are in the way of others out of it, before anything else is renamed.
+pub(super) fn aside(rules: Vec<Rule>, collisions: &[&str]) -> Vec<Rule> {
+    let mut first: Vec<Rule> = collisions
+        .iter()
+        .take(100)
+        .map(|key| Rule { pattern: format!("^{}$", escape(key)), replacement: format!("unused.{}", literal(key)) })
+        .collect();
+    first.extend(rules);
+    first
+}

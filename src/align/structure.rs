@@ -1,0 +1,199 @@
+//! The structural step: units, modules, evidence, assignment, and back to keys.
+
+use super::assign::{Sides, assign, pairs};
+use super::certainty::{Decision, decide};
+use super::evidence::{Evidence, Fit, fit};
+use super::tree::{Templates, Tree};
+use super::units::{Unit, split_fused, units};
+use super::words::Words;
+use super::{Alignment, Ambiguous, How, Match, Step};
+use crate::checkpoint::StateDict;
+use crate::rules::lexicon::Lexicon;
+
+/// Aligns two state_dicts by structure and names.
+///
+/// The work is done from the smaller side whichever it is, so that swapping the sides swaps the result.
+pub(crate) fn align(source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Lexicon) -> Alignment {
+    let swap = after(source, target);
+    let (first, second) = if swap { (target, source) } else { (source, target) };
+    let mut words = Words::new(lexicon);
+    let mut a = units(first, &mut words);
+    let mut b = units(second, &mut words);
+    split_fused(&mut a, &b, lexicon, &mut words);
+    split_fused(&mut b, &a, lexicon, &mut words);
+    let mut templates = Templates::default();
+    let (a_tree, b_tree) = (Tree::new(&a, &mut templates), Tree::new(&b, &mut templates));
+    let sides = Sides {
+        source: &a,
+        target: &b,
+        source_tree: &a_tree,
+        target_tree: &b_tree,
+        ordered: registered(first) && registered(second),
+    };
+    let mut evidence = Evidence::new(&a, &b, &a_tree, &b_tree, &mut words, sides.ordered);
+    let mut candidates = pairs(&sides, &mut evidence);
+    let chosen = assign(&sides, &mut candidates);
+    let decisions = decide(&chosen, &candidates, a.len());
+    let mut out = Collected::new(source, target);
+    for (t, decision) in decisions.into_iter().enumerate() {
+        match decision {
+            Decision::Claim(s, confidence) => {
+                let (x, y) = (&a[s as usize], &b[t]);
+                let (x, y) = if swap { (y, x) } else { (x, y) };
+                out.claim(x, y, confidence);
+            }
+            Decision::OneOf(sources) => {
+                let these: Vec<u32> = sources.iter().flat_map(|&s| a[s as usize].entries.iter().copied()).collect();
+                out.unsure(these, b[t].entries.clone(), swap);
+            }
+            Decision::Nothing => {}
+        }
+    }
+    out.finish()
+}
+
+/// Whether the work is done from the second side: the side with more keys, or with later ones, comes second.
+fn after(a: &StateDict<'_>, b: &StateDict<'_>) -> bool {
+    let all = |side: &StateDict<'_>| side.entries.len();
+    let keys = || a.entries.iter().map(|e| (e.key, e.shape())).cmp(b.entries.iter().map(|e| (e.key, e.shape())));
+    all(a).cmp(&all(b)).then_with(keys).is_gt()
+}
+
+/// Whether the stored order is that of registration. A file whose keys stand in alphabetical order was sorted by whoever wrote it.
+fn registered(side: &StateDict<'_>) -> bool {
+    side.ordered() && !side.entries.is_sorted_by(|a, b| a.key <= b.key)
+}
+
+/// From units back to keys.
+struct Collected<'a> {
+    source: &'a StateDict<'a>,
+    target: &'a StateDict<'a>,
+    made: Vec<Option<Match>>,
+    ambiguous: Vec<Ambiguous>,
+}
+
+impl<'a> Collected<'a> {
+    fn new(source: &'a StateDict<'a>, target: &'a StateDict<'a>) -> Self {
+        Collected { source, target, made: vec![None; target.entries.len()], ambiguous: Vec::new() }
+    }
+
+    /// Notes that source unit `a` makes target unit `b`.
+    fn claim(&mut self, a: &Unit, b: &Unit, confidence: f32) {
+        let each: Vec<(u32, Vec<u32>)> = if a.entries.len() == b.entries.len() {
+            b.entries.iter().copied().zip(a.entries.iter().map(|&e| vec![e])).collect()
+        } else {
+            b.entries.iter().map(|&e| (e, a.entries.clone())).collect()
+        };
+        for (target, sources) in each {
+            let identical = sources.len() == 1
+                && self.source.entries[sources[0] as usize].key == self.target.entries[target as usize].key;
+            match &mut self.made[target as usize] {
+                Some(m) => {
+                    let fresh: Vec<u32> = sources.into_iter().filter(|e| !m.source.contains(e)).collect();
+                    m.source.extend(fresh);
+                    m.confidence = m.confidence.min(confidence);
+                }
+                slot => {
+                    let step = if identical { Step::Identical } else { Step::Structure };
+                    *slot = Some(Match { target, source: sources, how: how(a, b, identical), step, confidence });
+                }
+            }
+        }
+    }
+
+    /// Notes that each of `targets` may be any of `sources`; the other way round when `swap` is set.
+    fn unsure(&mut self, sources: Vec<u32>, targets: Vec<u32>, swap: bool) {
+        let why = "names, shapes and places fit several equally well".to_owned();
+        let (source, target) = if swap { (targets, sources) } else { (sources, targets) };
+        self.ambiguous.push(Ambiguous { target, source, why });
+    }
+
+    fn finish(self) -> Alignment {
+        let mut out = Alignment { matches: self.made.into_iter().flatten().collect(), ..Alignment::default() };
+        let mut done_s = vec![false; self.source.entries.len()];
+        let mut done_t = vec![false; self.target.entries.len()];
+        for m in &out.matches {
+            done_t[m.target as usize] = true;
+            for &s in &m.source {
+                done_s[s as usize] = true;
+            }
+        }
+        out.ambiguous = join(self.ambiguous, &done_s, &done_t);
+        for group in &out.ambiguous {
+            group.source.iter().for_each(|&s| done_s[s as usize] = true);
+            group.target.iter().for_each(|&t| done_t[t as usize] = true);
+        }
+        let open = |done: &[bool]| (0..done.len() as u32).filter(|&i| !done[i as usize]).collect::<Vec<u32>>();
+        out.missing = open(&done_t);
+        out.unexpected = open(&done_s);
+        out
+    }
+}
+
+/// Joins groups that share a key, and leaves out keys that were claimed.
+fn join(groups: Vec<Ambiguous>, done_s: &[bool], done_t: &[bool]) -> Vec<Ambiguous> {
+    let mut of_source: Vec<Option<usize>> = vec![None; done_s.len()];
+    let mut of_target: Vec<Option<usize>> = vec![None; done_t.len()];
+    let mut leader: Vec<usize> = (0..groups.len()).collect();
+    fn root(leader: &mut [usize], mut i: usize) -> usize {
+        while leader[i] != i {
+            leader[i] = leader[leader[i]];
+            i = leader[i];
+        }
+        i
+    }
+    for (i, g) in groups.iter().enumerate() {
+        let slots = g.source.iter().map(|&s| (true, s)).chain(g.target.iter().map(|&t| (false, t)));
+        for (side, key) in slots {
+            let slot = if side { &mut of_source[key as usize] } else { &mut of_target[key as usize] };
+            match *slot {
+                Some(j) => {
+                    let (x, y) = (root(&mut leader, i), root(&mut leader, j));
+                    leader[x.max(y)] = x.min(y);
+                }
+                None => *slot = Some(i),
+            }
+        }
+    }
+    let mut joined: std::collections::BTreeMap<usize, Ambiguous> = std::collections::BTreeMap::new();
+    for (i, g) in groups.into_iter().enumerate() {
+        let into = joined.entry(root(&mut leader, i)).or_insert_with(|| Ambiguous {
+            target: Vec::new(),
+            source: Vec::new(),
+            why: g.why.clone(),
+        });
+        into.source.extend(g.source.into_iter().filter(|&s| !done_s[s as usize]));
+        into.target.extend(g.target.into_iter().filter(|&t| !done_t[t as usize]));
+    }
+    joined
+        .into_values()
+        .map(|mut g| {
+            g.source.sort_unstable();
+            g.source.dedup();
+            g.target.sort_unstable();
+            g.target.dedup();
+            g
+        })
+        .filter(|g| !g.source.is_empty() && !g.target.is_empty())
+        .collect()
+}
+
+/// What happens on the way from `a` to `b`.
+fn how(a: &Unit, b: &Unit, identical: bool) -> How {
+    if b.part.is_some() || a.entries.len() > b.entries.len() {
+        How::Merged
+    } else if a.part.is_some() || b.entries.len() > a.entries.len() {
+        How::Split
+    } else {
+        let fit = match (&a.shape, &b.shape) {
+            (Some(x), Some(y)) => fit(x, y),
+            _ => Fit::Equal,
+        };
+        match fit {
+            Fit::Permuted => How::Transposed,
+            Fit::Squeezed | Fit::Reshaped => How::Reshaped,
+            Fit::Equal if identical => How::Identical,
+            Fit::Equal => How::Renamed,
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! Names as words: a key is cut into tokens, and the lexicon says which tokens mean the same.
+
+use std::collections::HashMap;
+
+use crate::rules::lexicon::{Lexicon, Role};
+
+/// A token: an interned word, or a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Token {
+    /// Index into [`Words::texts`].
+    Word(u32),
+    /// A run of digits, by value.
+    Number(u32),
+}
+
+/// What the last part of a key is to its module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Leaf {
+    /// The role the lexicon gives it.
+    pub(crate) role: Role,
+    /// The concept or word behind it, to tell `weight_g` from `weight_v`.
+    pub(crate) word: u32,
+}
+
+/// One key as the matcher sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Name {
+    /// All tokens.
+    pub(crate) tokens: Vec<Token>,
+    /// Where the leaf begins; what stands before is the path of the module.
+    pub(crate) leaf_at: usize,
+    /// The leaf.
+    pub(crate) leaf: Leaf,
+    /// The class of the name: what is left when free numbers are taken out.
+    pub(crate) class: u32,
+    /// Whether its matrices are stored the other way round, as in frameworks whose leaf is `kernel`.
+    pub(crate) turned: bool,
+    /// The free numbers, in order: those that no word of the lexicon claims (`norm1` claims its 1).
+    pub(crate) numbers: Vec<u32>,
+}
+
+/// A word of a class: the concepts it may mean, and its weight.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Word {
+    /// Concepts (below [`Words::CONCEPTS`]) or plain words (from there on) it may stand for.
+    pub(crate) meanings: Vec<u32>,
+    /// 1, or less for a token that a longer phrase already speaks for.
+    pub(crate) weight: f32,
+}
+
+/// A class of names: all keys that differ in free numbers only.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Class {
+    /// Its words, numbers left out.
+    pub(crate) words: Vec<Word>,
+}
+
+/// A tree of phrases: from a node and a token to the next node, and what a phrase that ends there means.
+#[derive(Default)]
+struct Phrases<T> {
+    next: HashMap<(u32, Token), u32, foldhash::fast::RandomState>,
+    ends: Vec<Option<T>>,
+}
+
+impl<T> Phrases<T> {
+    /// The node at the end of `phrase`, made where it is not there yet.
+    fn node(&mut self, phrase: impl Iterator<Item = Token>) -> &mut Option<T> {
+        if self.ends.is_empty() {
+            self.ends.push(None);
+        }
+        let mut at = 0;
+        for token in phrase {
+            let fresh = self.ends.len() as u32;
+            at = *self.next.entry((at, token)).or_insert(fresh);
+            if at == fresh {
+                self.ends.push(None);
+            }
+        }
+        &mut self.ends[at as usize]
+    }
+
+    /// The longest phrase that `tokens` begin with: its length and meaning.
+    fn longest(&self, tokens: impl Iterator<Item = Token>) -> Option<(usize, &T)> {
+        let (mut at, mut best) = (0, None);
+        for (i, token) in tokens.enumerate() {
+            let Some(&next) = self.next.get(&(at, token)) else { break };
+            at = next;
+            if let Some(meaning) = &self.ends[at as usize] {
+                best = Some((i + 1, meaning));
+            }
+        }
+        best
+    }
+}
+
+impl<T> Phrases<T> {
+    /// The meaning of exactly this phrase.
+    fn exact(&self, tokens: &[Token]) -> Option<&T> {
+        let mut at = 0;
+        for &token in tokens {
+            at = *self.next.get(&(at, token))?;
+        }
+        self.ends.get(at as usize)?.as_ref()
+    }
+}
+
+/// The interner of words and classes for both sides.
+pub(crate) struct Words {
+    texts: Vec<String>,
+    ids: HashMap<String, u32, foldhash::fast::RandomState>,
+    phrases: Phrases<Vec<u32>>,
+    /// Phrases of leaves, last token first.
+    leaves: Phrases<(Role, bool)>,
+    pub(crate) concepts: HashMap<String, u32>,
+    pub(crate) classes: Vec<Class>,
+    class_ids: HashMap<Vec<Token>, u32, foldhash::fast::RandomState>,
+    similar: HashMap<(u32, u32), f32, foldhash::fast::RandomState>,
+}
+
+/// Stands in a class template for a number that is free.
+const FREE: Token = Token::Number(u32::MAX);
+
+/// The tokens of `text`: runs of letters (cut where lower meets upper case) and runs of digits.
+///
+/// The flag is true for a token that begins a new segment (after `.` or `/`).
+pub(crate) fn tokens(text: &str) -> Vec<(&str, bool)> {
+    let bytes = text.as_bytes();
+    let letter = |b: u8| b.is_ascii_alphabetic() || b >= 0x80;
+    let mut out = Vec::with_capacity(12);
+    let (mut i, mut segment) = (0, true);
+    while i < bytes.len() {
+        let start = i;
+        if bytes[i].is_ascii_digit() {
+            while i < bytes.len() && bytes[i].is_ascii_digit() {
+                i += 1;
+            }
+        } else if letter(bytes[i]) {
+            i += 1;
+            while i < bytes.len() && letter(bytes[i]) {
+                let (before, here) = (bytes[i - 1], bytes[i]);
+                if before.is_ascii_lowercase() && here.is_ascii_uppercase() {
+                    break;
+                }
+                // `LNorm` is `L` + `Norm`: an upper case letter in front of a lower case one begins a word.
+                if before.is_ascii_uppercase() && here.is_ascii_lowercase() && i - start > 1 {
+                    i -= 1;
+                    break;
+                }
+                i += 1;
+            }
+        } else {
+            segment |= bytes[i] == b'.' || bytes[i] == b'/';
+            i += 1;
+            continue;
+        }
+        out.push((&text[start..i], segment));
+        segment = false;
+    }
+    out
+}
+
+impl Words {
+    /// Ids below this are concepts of the lexicon.
+    pub(crate) const CONCEPTS: u32 = 1 << 16;
+
+    pub(crate) fn new(lexicon: &Lexicon) -> Self {
+        let mut words = Words {
+            texts: Vec::new(),
+            ids: HashMap::default(),
+            phrases: Phrases { next: HashMap::default(), ends: Vec::new() },
+            leaves: Phrases { next: HashMap::default(), ends: Vec::new() },
+            concepts: HashMap::new(),
+            classes: Vec::new(),
+            class_ids: HashMap::default(),
+            similar: HashMap::default(),
+        };
+        for concept in &lexicon.concepts {
+            let fresh = words.concepts.len() as u32;
+            let id = *words.concepts.entry(concept.name.clone()).or_insert(fresh);
+            for form in concept.forms.iter().chain([&concept.name]) {
+                // The name itself is one token, which stands in the parts of fused tensors.
+                let phrase = match form == &concept.name {
+                    true => vec![words.token_for(form)],
+                    false => words.tokenize(form).0,
+                };
+                let meanings = words.phrases.node(phrase.into_iter()).get_or_insert_default();
+                if !meanings.contains(&id) {
+                    meanings.push(id);
+                }
+            }
+        }
+        for leaf in &lexicon.leaves {
+            for form in &leaf.forms {
+                let phrase = words.tokenize(form).0;
+                *words.leaves.node(phrase.into_iter().rev()) = Some((leaf.role, leaf.turned));
+            }
+        }
+        words
+    }
+
+    /// The id of a word, in lower case.
+    fn intern(&mut self, text: &str) -> u32 {
+        let lower;
+        let text = if text.bytes().any(|b| b.is_ascii_uppercase()) {
+            lower = text.to_ascii_lowercase();
+            &lower
+        } else {
+            text
+        };
+        if let Some(&id) = self.ids.get(text) {
+            return id;
+        }
+        let id = self.texts.len() as u32;
+        self.texts.push(text.to_owned());
+        self.ids.insert(text.to_owned(), id);
+        id
+    }
+
+    /// Cuts a key into tokens; the second value says where the last segment begins.
+    pub(crate) fn tokenize(&mut self, key: &str) -> (Vec<Token>, usize) {
+        let mut last = 0;
+        let mut out = Vec::with_capacity(12);
+        for (text, segment) in tokens(key) {
+            if segment {
+                last = out.len();
+            }
+            out.push(if text.as_bytes()[0].is_ascii_digit() {
+                Token::Number(text.parse().unwrap_or(u32::MAX - 1))
+            } else {
+                Token::Word(self.intern(text))
+            });
+        }
+        (out, last)
+    }
+
+    /// Reads the tokens of a key; `last_segment` says where its last segment begins.
+    pub(crate) fn name_of(&mut self, tokens: Vec<Token>, last_segment: usize) -> Name {
+        let (leaf_at, role, turned) = match self.leaves.longest(tokens.iter().rev().copied()) {
+            Some((length, &(role, turned))) => (tokens.len() - length, role, turned),
+            None => (last_segment.min(tokens.len().saturating_sub(1)), Role::Other, false),
+        };
+        // Which numbers are free: all that no phrase claims.
+        let mut template = tokens.clone();
+        let mut numbers = Vec::new();
+        let mut claimed = 0;
+        for i in 0..tokens.len() {
+            if let Some((length, _)) = self.phrases.longest(tokens[i..].iter().copied()) {
+                claimed = claimed.max(i + length);
+            } else if let Token::Number(n) = tokens[i]
+                && i >= claimed
+                && (i < leaf_at || role == Role::Other)
+            {
+                numbers.push(n);
+                template[i] = FREE;
+            }
+        }
+        // A leaf without a role is told from others by its last word.
+        let word = tokens[leaf_at.min(tokens.len())..].iter().rev().find_map(|t| match t {
+            Token::Word(id) if role == Role::Other => Some(Self::CONCEPTS + id),
+            _ => None,
+        });
+        let word = word.unwrap_or(u32::MAX);
+        let class = match self.class_ids.get(&template) {
+            Some(&id) => id,
+            None => {
+                let id = self.classes.len() as u32;
+                let words = self.words_of(&template);
+                self.classes.push(Class { words });
+                self.class_ids.insert(template, id);
+                id
+            }
+        };
+        Name { tokens, leaf_at, leaf: Leaf { role, word }, turned, class, numbers }
+    }
+
+    /// The words of a class: phrases with full weight, the single tokens inside a phrase with less.
+    fn words_of(&self, template: &[Token]) -> Vec<Word> {
+        let single = |token: Token| match self.phrases.longest(std::iter::once(token)) {
+            Some((_, concepts)) => Some(concepts.clone()),
+            None => match token {
+                Token::Word(id) => Some(vec![Self::CONCEPTS + id]),
+                Token::Number(_) => None,
+            },
+        };
+        let mut out = Vec::new();
+        let mut claimed = 0;
+        for i in 0..template.len() {
+            match self.phrases.longest(template[i..].iter().copied()) {
+                Some((length, concepts)) if length > 1 => {
+                    out.push(Word { meanings: concepts.clone(), weight: 1.0 });
+                    claimed = claimed.max(i + length);
+                    out.extend(single(template[i]).map(|meanings| Word { meanings, weight: 0.3 }));
+                }
+                _ => {
+                    let weight = if i < claimed { 0.3 } else { 1.0 };
+                    out.extend(single(template[i]).map(|meanings| Word { meanings, weight }));
+                }
+            }
+        }
+        out
+    }
+
+    /// Where in `tokens` a phrase stands that means `concept`: the longest, and the last of these.
+    pub(crate) fn find(&self, tokens: &[Token], concept: u32) -> Option<std::ops::Range<usize>> {
+        let mut best: Option<std::ops::Range<usize>> = None;
+        for i in 0..tokens.len() {
+            for length in 1..=(tokens.len() - i).min(6) {
+                if self.phrases.exact(&tokens[i..i + length]).is_some_and(|c| c.contains(&concept))
+                    && best.as_ref().is_none_or(|b| length >= b.len())
+                {
+                    best = Some(i..i + length);
+                }
+            }
+        }
+        best
+    }
+
+    /// Whether exactly this phrase means `concept`.
+    pub(crate) fn means(&self, tokens: &[Token], concept: u32) -> bool {
+        self.phrases.exact(tokens).is_some_and(|c| c.contains(&concept))
+    }
+
+    /// The id of a concept by name.
+    pub(crate) fn concept(&self, name: &str) -> Option<u32> {
+        self.concepts.get(name).copied()
+    }
+
+    /// A token that stands for a concept where no key spells it.
+    pub(crate) fn token_for(&mut self, concept: &str) -> Token {
+        Token::Word(self.intern(concept))
+    }
+
+    /// How alike two words are, 0 to 1.
+    pub(crate) fn similarity(&mut self, a: &Word, b: &Word) -> f32 {
+        if a.meanings == b.meanings {
+            return 1.0;
+        }
+        if a.meanings.iter().any(|m| b.meanings.contains(m)) {
+            return 0.8;
+        }
+        let (&[x], &[y]) = (a.meanings.as_slice(), b.meanings.as_slice()) else { return 0.0 };
+        if x < Self::CONCEPTS || y < Self::CONCEPTS {
+            return 0.0;
+        }
+        let key = (x.min(y), x.max(y));
+        if let Some(&s) = self.similar.get(&key) {
+            return s;
+        }
+        let s = spelling(&self.texts[(x - Self::CONCEPTS) as usize], &self.texts[(y - Self::CONCEPTS) as usize]);
+        self.similar.insert(key, s);
+        s
+    }
+}
+
+/// How alike two plain words are spelled, 0 to 1: abbreviations and small edits count, single letters never.
+fn spelling(a: &str, b: &str) -> f32 {
+    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    if short.len() < 2 {
+        return 0.0;
+    }
+    if long.starts_with(short) {
+        return if short.len() >= 3 { 0.8 } else { 0.4 };
+    }
+    if short.len() >= 3 && long.ends_with(short) {
+        return 0.5;
+    }
+    let s = strsim::jaro_winkler(a, b) as f32;
+    if short.len() >= 4 && s > 0.85 { s * 0.8 } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(text: &str) -> Vec<String> {
+        tokens(text).into_iter().map(|(t, _)| t.to_owned()).collect()
+    }
+
+    #[test]
+    fn names_are_cut_at_dots_underscores_digits_and_humps() {
+        assert_eq!(cut("layer1.0.LayerNorm.in_proj"), ["layer", "1", "0", "Layer", "Norm", "in", "proj"]);
+        assert_eq!(cut("res2_0_branch2b_bn_s"), ["res", "2", "0", "branch", "2", "b", "bn", "s"]);
+        assert_eq!(cut("RDB1.W_q"), ["RDB", "1", "W", "q"]);
+    }
+}
