@@ -2,6 +2,7 @@
 //!
 //! The id of a rule is its path below `rules/` without the suffix; the folder says what kind of rule it is.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 mod about;
@@ -22,7 +23,7 @@ pub use about::{About, Grade};
 pub use buffers::{Buffer, Filled, Form};
 pub use error::RuleError;
 pub use example::{Example, Line};
-pub use groups::{Diagnosis, Group, GroupRemedy};
+pub use groups::{Diagnosis, Group, GroupRemedy, Part as GroupPart, Role};
 pub use laws::{Law, Mend, Reading};
 pub use modules::{BlockType, Copies, Head, Tied, Variant, Variants};
 pub use pattern::{Pattern, PatternMap};
@@ -66,6 +67,12 @@ pub struct RuleSet {
     pub blocks: Vec<BlockType>,
     /// Other ways to store a module.
     pub groups: Vec<Group>,
+    /// Names of head modules, and which of the `heads` has them.
+    head_names: HashMap<String, usize>,
+    /// The first segments of wrappers, and which wrappers begin so.
+    wrapper_heads: HashMap<String, Vec<usize>>,
+    /// Which keys play which part in which of the `groups`.
+    pub group_roles: PatternMap<Role>,
     /// Causes recognised in Rust: the law, the id of its rule, the words it lists.
     diagnoses: Vec<(Diagnosis, String, Vec<String>)>,
 }

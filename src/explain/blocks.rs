@@ -24,6 +24,9 @@ fn one(case: &mut Case<'_>, block: &BlockType, given: bool) {
     let mut with: BTreeMap<&str, BTreeSet<(&str, u32)>> = BTreeMap::new();
     for (difference, entry) in &open {
         let key = entry.key.as_str();
+        if !block.children.iter().any(|c| key.contains(c.as_str())) {
+            continue;
+        }
         let Some((path, number)) = lists::places(key).last() else { continue };
         let Some(below) = lists::below(key, path) else { continue };
         if let Some(child) = block.children.iter().find(|c| below.split('.').any(|segment| segment == c.as_str())) {

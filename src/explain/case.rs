@@ -1,6 +1,6 @@
 //! What every explanation works on: the two sides, the differences that are still open, and the findings so far.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -221,10 +221,18 @@ impl<'a> Case<'a> {
             return;
         }
         mine.sort_unstable();
-        let keys: BTreeSet<&str> = mine.iter().filter_map(|&i| self.key_of(i)).collect();
-        let examples = mine.iter().filter_map(|&i| self.key_of(i));
-        let mut seen = BTreeSet::new();
-        let examples = examples.filter(|k| seen.insert(*k)).take(EXAMPLES).map(str::to_owned).collect();
+        let mut keys: Vec<(bool, u32)> = mine.iter().filter_map(|&i| self.place_of(i)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let mut examples: Vec<String> = Vec::new();
+        for key in mine.iter().filter_map(|&i| self.place_of(i)).filter_map(|place| self.key_at(place)) {
+            if examples.len() == EXAMPLES {
+                break;
+            }
+            if !examples.iter().any(|e| e == key) {
+                examples.push(key.to_owned());
+            }
+        }
         let finding = Finding {
             code: cause.code,
             rule: cause.rule,
@@ -241,24 +249,34 @@ impl<'a> Case<'a> {
         self.findings.push((cause.rank, cause.rider, finding));
     }
 
-    /// The key that a difference is about: the checkpoint's where it has one.
-    fn key_of(&self, difference: u32) -> Option<&'a str> {
-        let source = |i: u32| self.source.entries.get(i as usize).map(|e| e.key.as_str());
-        let target = |i: u32| self.target.entries.get(i as usize).map(|e| e.key.as_str());
+    /// The entry that a difference is about, the checkpoint's (`true`) where it has one.
+    fn place_of(&self, difference: u32) -> Option<(bool, u32)> {
+        let first = |source: &[u32], target: Option<u32>| match source.first() {
+            Some(&s) => Some((true, s)),
+            None => Some((false, target?)),
+        };
         match *self.differences.get(difference as usize)? {
-            Difference::Missing { target: t } => target(t),
-            Difference::Unexpected { source: s } => source(s),
+            Difference::Missing { target } => Some((false, target)),
+            Difference::Unexpected { source } => Some((true, source)),
             Difference::Renamed { matched }
             | Difference::SizeMismatch { matched }
             | Difference::DtypeMismatch { matched, .. } => {
                 let m = self.matched(matched)?;
-                m.source.first().and_then(|&s| source(s)).or_else(|| target(m.target))
+                first(&m.source, Some(m.target))
             }
             Difference::Ambiguous { group } => {
                 let group = self.alignment.ambiguous.get(group as usize)?;
-                group.target.first().and_then(|&t| target(t)).or_else(|| group.source.first().and_then(|&s| source(s)))
+                match group.target.first() {
+                    Some(&t) => Some((false, t)),
+                    None => first(&group.source, None),
+                }
             }
         }
+    }
+
+    fn key_at(&self, (given, index): (bool, u32)) -> Option<&'a str> {
+        let side = if given { self.source } else { self.target };
+        side.entries.get(index as usize).map(|e| e.key.as_str())
     }
 
     /// The findings, the most important first.

@@ -8,7 +8,7 @@ use super::case::{Case, Cause, Rank};
 /// Explains unexpected keys that are keys of the checkpoint once more, under another beginning.
 pub(super) fn explain(case: &mut Case<'_>) {
     let unexpected = case.unexpected();
-    if unexpected.is_empty() || case.rules.copies.is_empty() {
+    if !unexpected.iter().any(|(_, e)| copy(case, e.key.as_str()).is_some()) {
         return;
     }
     // The names of what the model takes, with and without separators, since buffers cannot have dots in their names.

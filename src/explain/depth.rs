@@ -1,6 +1,6 @@
 //! Another number of blocks: the checkpoint is of a deeper or a shallower variant.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::Remedy;
 use super::case::{Case, Cause, Rank};
@@ -30,15 +30,14 @@ pub(super) fn explain(case: &mut Case<'_>) {
     if longer.is_empty() {
         return;
     }
-    let mut claims = Vec::new();
-    for one in &longer {
-        let beyond = |key: &str, list: &str, count: usize| {
-            lists::places(key).any(|(path, n)| path == list && n as usize >= count)
-        };
-        claims.extend(missing.iter().filter(|(_, e)| beyond(e.key.as_str(), one.target, one.given)).map(|(d, _)| *d));
-        claims
-            .extend(unexpected.iter().filter(|(_, e)| beyond(e.key.as_str(), one.source, one.wanted)).map(|(d, _)| *d));
-    }
+    let beyond = |key: &str, shorter: &HashMap<&str, usize>| {
+        lists::places(key).any(|(path, n)| shorter.get(path).is_some_and(|&count| n as usize >= count))
+    };
+    let here: HashMap<&str, usize> = longer.iter().map(|l| (l.target, l.given)).collect();
+    let there: HashMap<&str, usize> = longer.iter().map(|l| (l.source, l.wanted)).collect();
+    let lost = missing.iter().filter(|(_, e)| beyond(e.key.as_str(), &here));
+    let extra = unexpected.iter().filter(|(_, e)| beyond(e.key.as_str(), &there));
+    let claims: Vec<u32> = lost.chain(extra).map(|(d, _)| *d).collect();
     let named = case.rules.variants.iter().find_map(|v| {
         let given = name(v, case.source)?;
         let wanted = name(v, case.target)?;
@@ -75,17 +74,26 @@ pub(super) fn explain(case: &mut Case<'_>) {
 fn from_lists<'a>(case: &Case<'a>) -> Vec<Longer<'a>> {
     let given = lists::of(case.source.entries.iter().map(|e| e.key.as_str()));
     let wanted = lists::of(case.target.entries.iter().map(|e| e.key.as_str()));
-    let mut found = Vec::new();
-    let mut inside: Vec<&str> = Vec::new();
+    let mut found: Vec<Longer<'a>> = Vec::new();
     for (target, source) in lists::pairs(case) {
-        let (Some(a), Some(b)) = (run(&given, source), run(&wanted, target)) else { continue };
-        let within = inside.iter().any(|outer| target.strip_prefix(outer).is_some_and(|r| r.starts_with('.')));
-        if a == b || within || !alike(case, source, target, a.min(b)) {
-            continue;
+        if let (Some(a), Some(b)) = (run(&given, source), run(&wanted, target))
+            && a != b
+        {
+            found.push(Longer { source, target, given: a, wanted: b });
         }
-        inside.push(target);
-        found.push(Longer { source, target, given: a, wanted: b });
     }
+    let alike = alike(case, &found);
+    let mut alike = alike.iter();
+    found.retain(|_| alike.next().is_some_and(|&yes| yes));
+    // Of lists within lists the outer one is the cause; it comes first, being shorter.
+    let mut outer: Vec<&str> = Vec::new();
+    found.retain(|l| {
+        let within = outer.last().is_some_and(|o| l.target.strip_prefix(o).is_some_and(|rest| rest.starts_with('.')));
+        if !within {
+            outer.push(l.target);
+        }
+        !within
+    });
     found
 }
 
@@ -95,24 +103,40 @@ fn run(lists: &Lists<'_>, path: &str) -> Option<usize> {
     numbers.iter().enumerate().all(|(i, &n)| i == n as usize).then_some(numbers.len())
 }
 
-/// Whether the blocks beyond the end of the shorter list are built like those before it.
-fn alike(case: &Case<'_>, source: &str, target: &str, shorter: usize) -> bool {
-    let (mut before, mut beyond): (BTreeSet<&str>, BTreeSet<&str>) = Default::default();
-    for (entries, list) in [(&case.source.entries, source), (&case.target.entries, target)] {
-        for entry in entries {
-            let key = entry.key.as_str();
-            let number = lists::places(key).find(|(path, _)| *path == list).map(|(_, n)| n as usize);
-            if let (Some(n), Some(name)) = (number, lists::below(key, list)) {
-                if n < shorter {
-                    before.insert(name)
-                } else {
-                    beyond.insert(name)
-                };
+/// Names of tensors in the blocks that both sides have, and in those beyond.
+type Names<'a> = (HashSet<&'a str>, HashSet<&'a str>);
+
+/// For each list, whether the blocks beyond the end of the shorter one are built like those before it.
+fn alike(case: &Case<'_>, found: &[Longer<'_>]) -> Vec<bool> {
+    let mut names: Vec<Names<'_>> = found.iter().map(|_| Names::default()).collect();
+    for given in [true, false] {
+        let entries = if given { &case.source.entries } else { &case.target.entries };
+        let lists: HashMap<&str, usize> =
+            found.iter().enumerate().map(|(i, l)| (if given { l.source } else { l.target }, i)).collect();
+        if lists.is_empty() {
+            break;
+        }
+        for key in entries.iter().map(|e| e.key.as_str()) {
+            for (path, number) in lists::places(key) {
+                let Some(&i) = lists.get(path) else { continue };
+                if let (Some(list), Some((before, beyond)), Some(name)) =
+                    (found.get(i), names.get_mut(i), lists::below(key, path))
+                {
+                    let common = (number as usize) < list.given.min(list.wanted);
+                    if common {
+                        before.insert(name)
+                    } else {
+                        beyond.insert(name)
+                    };
+                }
             }
         }
     }
-    let known = beyond.iter().filter(|name| before.contains(*name)).count();
-    !beyond.is_empty() && known * 2 >= beyond.len()
+    let alike = |(before, beyond): &Names<'_>| {
+        let known = beyond.iter().filter(|name| before.contains(*name)).count();
+        !beyond.is_empty() && known * 2 >= beyond.len()
+    };
+    names.iter().map(alike).collect()
 }
 
 /// Reads depths off lists of keys in which what both sides have is not named: numbers from `k` on are there on one side

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Remedy;
 use super::case::{Case, Cause, Rank, count, some};
-use super::rest::is_head;
+use super::rest::head_of;
 use crate::compare::Difference;
 use crate::rules::{Diagnosis, Place};
 
@@ -49,7 +49,7 @@ pub(super) fn not_built(case: &mut Case<'_>) {
     if unexpected.iter().all(|(_, e)| case.rules.buffers.contains(e.key)) {
         return;
     }
-    if names.iter().all(|name| case.rules.heads.iter().any(|head| is_head(case, head, name))) {
+    if names.iter().all(|name| head_of(case, name).is_some()) {
         return;
     }
     let message = format!("the model expects none of {} under `{prefix}.`", count(names.len(), "key"));
@@ -102,19 +102,17 @@ pub(super) fn wrong(case: &mut Case<'_>) {
 /// Whether hardly a shape of one side occurs on the other. Shapes of one size say too little to count.
 fn shapes_differ(case: &Case<'_>) -> bool {
     let mut left: HashMap<&[u64], usize> = HashMap::new();
-    let dims = |side: &'_ [crate::checkpoint::Entry<'_>]| -> Vec<Vec<u64>> {
-        side.iter().filter_map(|e| e.shape()).map(|s| s.dims().to_vec()).collect()
-    };
-    let (given, wanted) = (dims(&case.source.entries), dims(&case.target.entries));
-    for shape in &given {
-        *left.entry(shape).or_default() += 1;
+    let (mut given, mut wanted, mut common) = (0, 0, 0);
+    for shape in case.source.entries.iter().filter_map(|e| e.shape()) {
+        *left.entry(shape.dims()).or_default() += 1;
+        given += 1;
     }
-    let mut common = 0;
-    for shape in &wanted {
-        if let Some(n) = left.get_mut(shape.as_slice()).filter(|n| **n > 0) {
+    for shape in case.target.entries.iter().filter_map(|e| e.shape()) {
+        wanted += 1;
+        if let Some(n) = left.get_mut(shape.dims()).filter(|n| **n > 0) {
             *n -= 1;
             common += 1;
         }
     }
-    !given.is_empty() && !wanted.is_empty() && common * 4 < given.len().min(wanted.len())
+    given > 0 && wanted > 0 && common * 4 < given.min(wanted)
 }

@@ -19,19 +19,20 @@ struct Around {
 
 /// Explains renamed matches whose names differ by wrappers and one prefix alone.
 pub(super) fn explain(case: &mut Case<'_>) {
-    let mut readings: HashMap<(&str, &str), Around> = HashMap::new();
-    let mut groups: HashMap<Around, Vec<u32>> = HashMap::new();
+    let mut readings: HashMap<(&str, &str), Vec<u32>> = HashMap::new();
     for (difference, _, source, target) in case.renamed() {
         let (given, wanted) = beginnings(source.key.as_str(), target.key.as_str());
-        if given.is_empty() && wanted.is_empty() {
-            continue;
+        if !given.is_empty() || !wanted.is_empty() {
+            readings.entry((given, wanted)).or_default().push(difference);
         }
-        let around = readings.entry((given, wanted)).or_insert_with(|| read(case.rules, given, wanted));
-        // Two different beginnings are a rename; so is one without an end in common.
-        if !around.given.is_empty() && !around.wanted.is_empty() {
-            continue;
+    }
+    let mut groups: HashMap<Around, Vec<u32>> = HashMap::new();
+    for ((given, wanted), claims) in readings {
+        let around = read(case.rules, given, wanted);
+        // Two different beginnings are a rename.
+        if around.given.is_empty() || around.wanted.is_empty() {
+            groups.entry(around).or_default().extend(claims);
         }
-        groups.entry(around.clone()).or_default().push(difference);
     }
     let mut groups: Vec<(Around, Vec<u32>)> = groups.into_iter().collect();
     groups.sort_by(|a, b| (b.1.len(), &a.0).cmp(&(a.1.len(), &b.0)));
@@ -62,8 +63,8 @@ fn beginnings<'a>(source: &'a str, target: &'a str) -> (&'a str, &'a str) {
 
 /// Takes wrappers off both beginnings.
 fn read(rules: &RuleSet, given: &str, wanted: &str) -> Around {
-    let (mut given_wrappers, given_rest) = unwrap(rules, given);
-    let (mut wanted_wrappers, wanted_rest) = unwrap(rules, wanted);
+    let (mut given_wrappers, given_rest) = rules.unwrap(given);
+    let (mut wanted_wrappers, wanted_rest) = rules.unwrap(wanted);
     // A segment that both sides have is a name of the model.
     given_wrappers.sort_unstable();
     wanted_wrappers.sort_unstable();
@@ -73,39 +74,12 @@ fn read(rules: &RuleSet, given: &str, wanted: &str) -> Around {
     given_wrappers.dedup();
     wanted_wrappers.dedup();
     // Equal beginnings without the wrappers: nothing but wrappers differed.
-    let (given, wanted) =
-        if given_rest == wanted_rest { (String::new(), String::new()) } else { (given_rest, wanted_rest) };
+    let (given, wanted) = if given_rest == wanted_rest {
+        Default::default()
+    } else {
+        (given_rest.into_owned(), wanted_rest.into_owned())
+    };
     Around { given_wrappers, wanted_wrappers, given, wanted }
-}
-
-/// The wrappers in a beginning of a key, and what is left of it.
-pub(super) fn unwrap(rules: &RuleSet, beginning: &str) -> (Vec<usize>, String) {
-    let mut rest: Vec<&str> = Vec::new();
-    let mut found = Vec::new();
-    let segments: Vec<&str> = beginning.split('.').filter(|s| !s.is_empty()).collect();
-    let mut at = 0;
-    while let Some(here) = segments.get(at..).filter(|h| !h.is_empty()) {
-        let fits = |segment: &str| {
-            let wanted = segment.split('.').count();
-            (here.len() >= wanted && segment.split('.').eq(here.iter().take(wanted).copied())).then_some(wanted)
-        };
-        let wrapper = rules.wrappers.iter().enumerate().filter_map(|(i, w)| {
-            let place = w.place == Place::Anywhere || rest.is_empty();
-            fits(&w.segment).filter(|_| place).map(|n| (n, i))
-        });
-        // The longest first: `base_model.model` before `model`.
-        match wrapper.max_by_key(|&(n, i)| (n, std::cmp::Reverse(i))) {
-            Some((n, i)) => {
-                found.push(i);
-                at += n;
-            }
-            None => {
-                rest.extend(here.first());
-                at += 1;
-            }
-        }
-    }
-    (found, rest.join("."))
 }
 
 /// Puts a group into words.
@@ -169,7 +143,7 @@ pub(super) fn explain_one_side(case: &mut Case<'_>) {
     }
     let mut by_wrapper: HashMap<usize, Vec<u32>> = HashMap::new();
     for (difference, entry) in &unexpected {
-        for wrapper in unwrap(case.rules, entry.key.module()).0 {
+        for wrapper in case.rules.unwrap(entry.key.module()).0 {
             let tool = case.rules.wrappers.get(wrapper).is_some_and(|w| w.place == Place::Anywhere);
             let list = by_wrapper.entry(wrapper).or_default();
             if tool && list.last() != Some(difference) {

@@ -55,7 +55,7 @@ fn heads(case: &mut Case<'_>) {
         let open = if given { case.unexpected() } else { case.missing() };
         let mut by_rule: BTreeMap<&str, (&Head, Vec<(u32, Entry<'_>)>)> = BTreeMap::new();
         for (difference, entry) in open {
-            let head = case.rules.heads.iter().find(|h| is_head(case, h, entry.key.as_str()));
+            let head = head_of(case, entry.key.as_str());
             if let Some(head) = head {
                 by_rule.entry(&head.rule).or_insert_with(|| (head, Vec::new())).1.push((difference, entry));
             }
@@ -81,12 +81,12 @@ fn heads(case: &mut Case<'_>) {
     }
 }
 
-/// Whether a key lies in a module of the name at the top of the model: `fc` within a block is a layer like any other.
-pub(super) fn is_head(case: &Case<'_>, head: &Head, key: &str) -> bool {
-    let bare = super::prefix::unwrap(case.rules, key).1;
-    let part = case.rules.parts.iter().find_map(|p| bare.strip_prefix(p.prefix.as_str())?.strip_prefix('.'));
-    let named = |key: &str| key.split('.').next().is_some_and(|first| head.names.iter().any(|n| n == first));
-    named(&bare) || part.is_some_and(named)
+/// The rule that knows the module at the top of a key as a head: `fc` within a block is a layer like any other.
+pub(super) fn head_of<'a>(case: &Case<'a>, key: &str) -> Option<&'a Head> {
+    let bare = case.rules.unwrap(key).1;
+    let named = |key: &str| case.rules.head(key.split('.').next().unwrap_or(""));
+    let part = || case.rules.parts.iter().find_map(|p| bare.strip_prefix(p.prefix.as_str())?.strip_prefix('.'));
+    named(&bare).or_else(|| named(part()?))
 }
 
 /// Groups that could not be decided, one finding a reason.

@@ -12,15 +12,15 @@ pub(super) fn explain(case: &mut Case<'_>) {
     let mut groups: Groups<'_> = BTreeMap::new();
     let mut together: HashSet<&str> = HashSet::new();
     for one in case.resized() {
-        let rules = case.rules.shapes.get(one.target.key).chain(case.rules.shapes.get(one.source.key));
-        let read = rules.filter_map(|r| Some((r, r.law.read(one.from, one.to)?))).next();
+        let read = |key| case.rules.shapes.get(key).find_map(|r| Some((r, r.law.read(one.from, one.to)?)));
+        let read = read(one.target.key).or_else(|| read(one.source.key));
         let Some((rule, reading)) = read else { continue };
         if rule.together {
             together.insert(&rule.rule);
         }
         let group =
             groups.entry((&rule.rule, reading.words.clone())).or_insert_with(|| (rule.law, reading, Vec::new()));
-        group.2.push(one.difference);
+        group.2.push((one.difference, one.target.key.as_str()));
     }
     join_attention(&mut groups);
     let mut readings: HashMap<&str, usize> = HashMap::new();
@@ -33,12 +33,12 @@ pub(super) fn explain(case: &mut Case<'_>) {
             continue;
         }
         let about = case.rules.rule(rule);
-        let message = format!("{words} in {}", tables(case, &claims));
+        let message = format!("{words} in {}", tables(&claims));
         let mut cause = Cause::new(code(law), Rank::Size, reading.mend.into(), message).by(about);
         for (name, value) in reading.facts {
             cause = cause.with(name, value);
         }
-        case.claim(claims, cause);
+        case.claim(claims.into_iter().map(|(d, _)| d), cause);
     }
 }
 
@@ -56,13 +56,11 @@ fn join_attention(groups: &mut Groups<'_>) {
 }
 
 /// Size mismatches by rule and reading, with the law and what it read.
-type Groups<'a> = BTreeMap<(&'a str, String), (Law, Reading, Vec<u32>)>;
+type Groups<'a> = BTreeMap<(&'a str, String), (Law, Reading, Vec<(u32, &'a str)>)>;
 
 /// `3 tensors: ` and their names, folded; the name alone where it is one.
-fn tables(case: &Case<'_>, claims: &[u32]) -> String {
-    let wanted: HashSet<u32> = claims.iter().copied().collect();
-    let resized = case.resized();
-    let keys = resized.iter().filter(|r| wanted.contains(&r.difference)).map(|r| r.target.key.as_str());
+fn tables(claims: &[(u32, &str)]) -> String {
+    let keys = claims.iter().map(|(_, key)| *key);
     let patterns: Vec<String> = fold_keys(keys).into_iter().map(|f| f.pattern).collect();
     match claims.len() {
         1 => some(&patterns, 1),

@@ -44,7 +44,7 @@ fn absent(case: &mut Case<'_>) {
 
 /// A key without wrappers: `module.lm_head.weight` is not tied to `lm_head.weight`, it is the same.
 fn bare(case: &Case<'_>, entry: &Entry<'_>) -> String {
-    super::prefix::unwrap(case.rules, entry.key.as_str()).1
+    case.rules.unwrap(entry.key.as_str()).1.into_owned()
 }
 
 /// Whether nothing speaks against the two having the same shape. Both must be known, or neither side says sizes.

@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 
-use super::pattern::PatternMap;
 use super::{About, RuleError, RuleSet};
 
 /// What it takes when a group is found.
@@ -22,20 +21,38 @@ pub struct Group {
     pub rule: String,
     /// Code of its findings.
     pub code: String,
-    /// Each of these must match an unexpected key.
-    pub given: Vec<PatternMap<()>>,
-    /// Each of these must match a missing key.
-    pub wanted: Vec<PatternMap<()>>,
-    /// Unexpected keys that belong to the group as well.
-    pub also_given: PatternMap<()>,
-    /// Missing keys that belong to the group as well, when their module has a key of the group.
-    pub also_wanted: PatternMap<()>,
+    /// How many signs an unexpected key must show, each at least once.
+    pub given: usize,
+    /// How many signs a missing key must show.
+    pub wanted: usize,
     /// Whether everything else that is missing or unexpected has the same cause, when most of the checkpoint is of the group.
     pub whole: bool,
     /// The cause, in lower case.
     pub message: String,
     /// What it takes.
     pub remedy: GroupRemedy,
+}
+
+/// The part that a key plays in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// An unexpected key that is a sign of the group, by number of the sign.
+    Given(usize),
+    /// A missing key that is a sign of the group.
+    Wanted(usize),
+    /// An unexpected key that belongs to it as well, beside a sign.
+    AlsoGiven,
+    /// A missing key that belongs to it as well, beside a sign.
+    AlsoWanted,
+}
+
+/// A key's part in one of the groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// Index into [`RuleSet::groups`].
+    pub group: usize,
+    /// What it is there.
+    pub part: Part,
 }
 
 /// `[match]` of a file in `groups/`.
@@ -59,12 +76,6 @@ pub(super) struct Match {
 /// Adds a file of `groups/`.
 pub(super) fn add(set: &mut RuleSet, id: &str, m: Match) -> Result<(), RuleError> {
     let fail = |what| RuleError::new(id, what);
-    let map = |keys: &[String]| {
-        let mut map = PatternMap::default();
-        keys.iter().try_for_each(|key| map.add(key, &())).map_err(fail)?;
-        Ok::<_, RuleError>(map)
-    };
-    let each = |keys: &[String]| keys.iter().map(|key| map(std::slice::from_ref(key))).collect::<Result<Vec<_>, _>>();
     if m.given.is_empty() && m.wanted.is_empty() {
         return Err(RuleError::new(id, "[match] needs `given` or `wanted`"));
     }
@@ -74,14 +85,20 @@ pub(super) fn add(set: &mut RuleSet, id: &str, m: Match) -> Result<(), RuleError
     let group = Group {
         rule: id.to_owned(),
         code,
-        given: each(&m.given)?,
-        wanted: each(&m.wanted)?,
-        also_given: map(&m.also_given)?,
-        also_wanted: map(&m.also_wanted)?,
+        given: m.given.len(),
+        wanted: m.wanted.len(),
         whole: m.whole,
         message: m.message,
         remedy: m.remedy,
     };
+    let at = set.groups.len();
+    let signs = m.given.iter().enumerate().map(|(i, key)| (key, Part::Given(i)));
+    let signs = signs.chain(m.wanted.iter().enumerate().map(|(i, key)| (key, Part::Wanted(i))));
+    let also = m.also_given.iter().map(|key| (key, Part::AlsoGiven));
+    let also = also.chain(m.also_wanted.iter().map(|key| (key, Part::AlsoWanted)));
+    for (key, part) in signs.chain(also) {
+        set.group_roles.add(key, &Role { group: at, part }).map_err(fail)?;
+    }
     set.groups.push(group);
     Ok(())
 }

@@ -101,8 +101,20 @@ pub struct BlockType {
 /// Adds a file of `heads/`.
 pub(super) fn add_head(set: &mut RuleSet, id: &str, mut m: Head) -> Result<(), RuleError> {
     m.rule = id.to_owned();
+    for name in &m.names {
+        if let Some(other) = set.head_names.insert(name.clone(), set.heads.len()).and_then(|at| set.heads.get(at)) {
+            return Err(RuleError::new(id, format!("`{name}` is a name of `{}` already", other.rule)));
+        }
+    }
     set.heads.push(m);
     Ok(())
+}
+
+impl RuleSet {
+    /// The rule that knows a module of this name as a head.
+    pub fn head(&self, name: &str) -> Option<&Head> {
+        self.head_names.get(name).and_then(|&at| self.heads.get(at))
+    }
 }
 
 /// Adds a file of `tied/`.

@@ -105,26 +105,65 @@ impl Pattern {
         if self.anchored { windows.next().is_some_and(fits) } else { windows.any(fits) }
     }
 
-    /// The last word of a key that matches, when the pattern says it.
-    fn leaf(&self) -> Option<&str> {
-        match (self.open, self.segments.last()) {
-            (false, Some(Segment::Word(word))) => Some(word),
-            _ => None,
+    /// A word by which keys that may match are found quickly.
+    fn handle(&self) -> Handle<'_> {
+        let word = |s: &'_ Segment| matches!(s, Segment::Word(_));
+        if self.open {
+            let first = self.segments.iter().find_map(|s| if let Segment::Word(w) = s { Some(w) } else { None });
+            return first.map_or_else(|| Handle::Piece(self.piece()), |w| Handle::Anywhere(w));
         }
+        match self.segments.as_slice() {
+            [.., Segment::Word(parent), Segment::Word(leaf)] => Handle::Two(format!("{parent}.{leaf}")),
+            [.., last] if word(last) => match last {
+                Segment::Word(leaf) => Handle::Leaf(leaf),
+                _ => Handle::Piece(self.piece()),
+            },
+            _ => Handle::Piece(self.piece()),
+        }
+    }
+
+    /// The longest run of characters that every key that matches must have.
+    fn piece(&self) -> &str {
+        let pieces = self.segments.iter().flat_map(|s| match s {
+            Segment::Word(word) => std::slice::from_ref(word),
+            Segment::Glob(parts) => parts.as_slice(),
+            Segment::Number => &[],
+        });
+        pieces.max_by_key(|p| p.len()).map_or("", String::as_str)
     }
 }
 
-/// Many patterns, each standing for a `T`, looked up by the last word of the key.
+/// How keys that may match a pattern are found without trying it on every key.
+enum Handle<'a> {
+    /// They end in two words.
+    Two(String),
+    /// They end in a word.
+    Leaf(&'a str),
+    /// They have the word as a segment somewhere.
+    Anywhere(&'a str),
+    /// They have the characters somewhere.
+    Piece(&'a str),
+}
+
+/// Many patterns, each standing for a `T`, of which only those are tried that share a word with the key.
 #[derive(Clone, Debug)]
 pub struct PatternMap<T> {
     patterns: Vec<(Pattern, T)>,
+    by_two: HashMap<String, Vec<usize>>,
     by_leaf: HashMap<String, Vec<usize>>,
-    others: Vec<usize>,
+    by_word: HashMap<String, Vec<usize>>,
+    by_piece: Vec<(String, usize)>,
 }
 
 impl<T> Default for PatternMap<T> {
     fn default() -> Self {
-        PatternMap { patterns: Vec::new(), by_leaf: HashMap::new(), others: Vec::new() }
+        PatternMap {
+            patterns: Vec::new(),
+            by_two: HashMap::new(),
+            by_leaf: HashMap::new(),
+            by_word: HashMap::new(),
+            by_piece: Vec::new(),
+        }
     }
 }
 
@@ -136,30 +175,51 @@ impl<T: Clone> PatternMap<T> {
     pub fn add(&mut self, pattern: &str, value: &T) -> Result<(), String> {
         for pattern in Pattern::parse(pattern)? {
             let at = self.patterns.len();
-            match pattern.leaf() {
-                Some(leaf) => self.by_leaf.entry(leaf.to_owned()).or_default().push(at),
-                None => self.others.push(at),
+            match pattern.handle() {
+                Handle::Two(words) => self.by_two.entry(words).or_default().push(at),
+                Handle::Leaf(leaf) => self.by_leaf.entry(leaf.to_owned()).or_default().push(at),
+                Handle::Anywhere(word) => self.by_word.entry(word.to_owned()).or_default().push(at),
+                Handle::Piece(piece) => self.by_piece.push((piece.to_owned(), at)),
             }
             self.patterns.push((pattern, value.clone()));
         }
         Ok(())
     }
+}
 
+impl<T> PatternMap<T> {
     /// What every pattern that matches the key stands for, in the order in which they were added.
-    pub fn get<'a>(&'a self, key: Key<'a>) -> impl Iterator<Item = &'a T> + 'a {
-        let named = self.by_leaf.get(key.leaf()).map_or(&[][..], Vec::as_slice);
-        let mut candidates: Vec<usize> = named.iter().chain(&self.others).copied().collect();
-        candidates.sort_unstable();
-        candidates.into_iter().filter_map(move |i| {
-            let (pattern, value) = self.patterns.get(i)?;
-            pattern.matches(key).then_some(value)
-        })
+    pub fn get<'a>(&'a self, key: Key<'_>) -> impl Iterator<Item = &'a T> + use<'a, T> {
+        let mut found = Vec::new();
+        self.find(key, |at| {
+            found.push(at);
+            false
+        });
+        found.sort_unstable();
+        // A word that occurs twice in a key finds its patterns twice.
+        found.dedup();
+        found.into_iter().filter_map(move |at| self.patterns.get(at).map(|(_, value)| value))
     }
 
     /// Whether any pattern matches the key.
     pub fn contains(&self, key: Key<'_>) -> bool {
-        let named = self.by_leaf.get(key.leaf()).map_or(&[][..], Vec::as_slice);
-        named.iter().chain(&self.others).any(|&i| self.patterns.get(i).is_some_and(|(p, _)| p.matches(key)))
+        self.find(key, |_| true)
+    }
+
+    /// Calls `done` with each pattern that matches until it says yes.
+    fn find(&self, key: Key<'_>, mut done: impl FnMut(usize) -> bool) -> bool {
+        let text = key.as_str();
+        let mut take = |at: usize| self.patterns.get(at).is_some_and(|(p, _)| p.matches(key)) && done(at);
+        let mut any = |list: Option<&Vec<usize>>| list.is_some_and(|list| list.iter().any(|&at| take(at)));
+        let leaf = text.rfind('.');
+        let two = leaf.and_then(|at| text.get(..at)).map_or(0, |head| head.rfind('.').map_or(0, |at| at + 1));
+        if (leaf.is_some() && !self.by_two.is_empty() && any(text.get(two..).and_then(|t| self.by_two.get(t))))
+            || (!self.by_leaf.is_empty() && any(self.by_leaf.get(key.leaf())))
+            || (!self.by_word.is_empty() && text.split('.').any(|word| any(self.by_word.get(word))))
+        {
+            return true;
+        }
+        self.by_piece.iter().any(|(piece, at)| text.contains(piece.as_str()) && take(*at))
     }
 }
 
@@ -200,12 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn a_map_finds_by_last_word_and_by_wildcard_in_order() {
+    fn a_map_finds_by_last_word_and_by_wildcard_in_the_order_of_adding() {
         let mut map = PatternMap::default();
         map.add("*.weight", &1).unwrap();
         map.add("fc.weight", &2).unwrap();
         map.add("head.**", &3).unwrap();
         assert_eq!(map.get(Key("head.fc.weight")).copied().collect::<Vec<_>>(), [1, 2, 3]);
         assert!(!map.contains(Key("bias")));
+        map.add("*pos*", &4).unwrap();
+        assert_eq!(map.get(Key("a.head.head.my_pos")).copied().collect::<Vec<_>>(), [3, 4]);
     }
 }

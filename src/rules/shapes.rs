@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::laws::Law;
 use super::pattern::PatternMap;
 use super::{RuleError, RuleSet};
+use crate::checkpoint::Key;
 
 /// A law and the rule that says where it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub struct Shapes {
 
 impl Shapes {
     /// The rules whose patterns match the key, in the order in which they are asked.
-    pub fn get<'a>(&'a self, key: crate::checkpoint::Key<'a>) -> impl Iterator<Item = &'a ShapeRule> + 'a {
+    pub fn get<'a>(&'a self, key: Key<'_>) -> impl Iterator<Item = &'a ShapeRule> + use<'a> {
         self.map.get(key)
     }
 

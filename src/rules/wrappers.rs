@@ -1,5 +1,7 @@
 //! What tools and larger models put around a model: segments within keys, prefixes before them.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
 use super::{RuleError, RuleSet};
@@ -61,6 +63,40 @@ pub(super) struct Match {
     part_given: String,
 }
 
+impl RuleSet {
+    /// The wrappers in a key or the beginning of one, as indices into [`RuleSet::wrappers`], and what is left without them.
+    pub fn unwrap<'k>(&self, key: &'k str) -> (Vec<usize>, Cow<'k, str>) {
+        if !key.split('.').any(|segment| self.wrapper_heads.contains_key(segment)) {
+            return (Vec::new(), Cow::Borrowed(key));
+        }
+        let segments: Vec<&str> = key.split('.').collect();
+        let (mut rest, mut found): (Vec<&str>, Vec<usize>) = (Vec::new(), Vec::new());
+        let mut at = 0;
+        while let Some((first, here)) = segments.get(at).zip(segments.get(at..)) {
+            let known = self.wrapper_heads.get(*first).map_or(&[][..], Vec::as_slice);
+            let fits = known.iter().filter_map(|&i| {
+                let wrapper = self.wrappers.get(i)?;
+                let place = wrapper.place == Place::Anywhere || rest.is_empty();
+                let length = wrapper.segment.split('.').count();
+                let same = here.len() >= length && wrapper.segment.split('.').eq(here.iter().take(length).copied());
+                (place && same).then_some((length, i))
+            });
+            // The longest first: `base_model.model` before `model`.
+            match fits.max_by_key(|&(length, i)| (length, std::cmp::Reverse(i))) {
+                Some((length, i)) => {
+                    found.push(i);
+                    at += length;
+                }
+                None => {
+                    rest.push(first);
+                    at += 1;
+                }
+            }
+        }
+        (found, Cow::Owned(rest.join(".")))
+    }
+}
+
 /// Checks a file of `wrappers/` and adds it to the set.
 pub(super) fn add(set: &mut RuleSet, id: &str, m: Match) -> Result<(), RuleError> {
     let every = m.segments.iter().chain(&m.prefixes);
@@ -69,7 +105,11 @@ pub(super) fn add(set: &mut RuleSet, id: &str, m: Match) -> Result<(), RuleError
     }
     match (m.segments.is_empty(), m.prefixes.is_empty(), m.place) {
         (false, true, Some(place)) => {
-            set.wrappers.extend(m.segments.into_iter().map(|segment| Wrapper { rule: id.into(), segment, place }));
+            for segment in m.segments {
+                let head = segment.split('.').next().unwrap_or("").to_owned();
+                set.wrapper_heads.entry(head).or_default().push(set.wrappers.len());
+                set.wrappers.push(Wrapper { rule: id.into(), segment, place });
+            }
             Ok(())
         }
         (true, false, None) => {
@@ -91,5 +131,21 @@ pub(super) fn add(set: &mut RuleSet, id: &str, m: Match) -> Result<(), RuleError
             Ok(())
         }
         _ => Err(RuleError::new(id, "[match] needs either `segments` with `place`, or `prefixes`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrappers_come_off_in_any_order_and_depth_and_other_names_stay() {
+        let rules = RuleSet::embedded();
+        let bare = |key| rules.unwrap(key).1.into_owned();
+        assert_eq!(bare("module._orig_mod.module.layers.0._orig_mod.fc.weight"), "layers.0.fc.weight");
+        assert_eq!(bare("base_model.model.model.layers.0.weight"), "layers.0.weight");
+        assert_eq!(bare("encoder.model.weight"), "encoder.model.weight");
+        assert_eq!(bare("modules.0.weight"), "modules.0.weight");
+        assert_eq!(bare(""), "");
     }
 }
