@@ -113,6 +113,10 @@ fn cause(case: &Case<'_>, around: &Around, keys: usize) -> Cause {
     let help = match (part, rule) {
         (Some(p), Some(r)) if from_source => format!("{}; {}", p.whole_given, r.help),
         (Some(p), Some(_)) => format!("{}; add the prefix, or load into that part of the model", p.part_given),
+        (None, Some(_)) if prefix.is_empty() && from_source && wrappers.len() > 1 => {
+            let all: Vec<&str> = wrapper_rules().filter_map(|w| Some(rules.rule(&w.rule)?.summary.as_str())).collect();
+            format!("{}; strip them all, in whichever order they come", all.join("; "))
+        }
         (None, Some(r)) if prefix.is_empty() && from_source => format!("{}; {}", r.summary, r.help),
         (None, Some(r)) if prefix.is_empty() => format!("{}; load into the module inside, or add it", r.summary),
         (_, Some(r)) if from_source => r.help.clone(),
