@@ -11,6 +11,7 @@ mod evidence;
 mod leftovers;
 mod renames;
 mod structure;
+mod tied;
 mod tree;
 mod units;
 mod words;
@@ -57,6 +58,8 @@ pub enum Step {
     Prefix,
     /// By structure: shapes, modules, order, words.
     Structure,
+    /// A second target of a source that another target has already: tied weights.
+    Tied,
 }
 
 /// One target key and the source keys that make it. Indices go into the entries of the two state_dicts.
@@ -126,6 +129,7 @@ pub struct Alignment {
 pub fn align(source: &StateDict<'_>, target: &StateDict<'_>, rules: &RuleSet) -> Alignment {
     let mut out = structure::align(source, target, &rules.lexicon);
     leftovers::add(&mut out, source, target, &rules.lexicon);
+    tied::add(&mut out, source, target, &rules.lexicon);
     renames::find(&mut out, source, target);
     out
 }

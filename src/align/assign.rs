@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::evidence::{Evidence, Pair};
 use super::tree::Tree;
 use super::units::Unit;
+use crate::rules::lexicon::Role;
 
 type Votes = HashMap<(u32, u32), f32, foldhash::fast::RandomState>;
 
@@ -212,6 +213,7 @@ fn vote(sides: &Sides<'_>, pairs: &mut [Pair], chosen: &[Option<Assigned>]) {
             y = sides.target_tree.parent(m);
         }
     }
+    let mains = [mains(sides.source, sides.source_tree), mains(sides.target, sides.target_tree)];
     let order = Order::new(sides, &orders);
     let local = local_trust(pairs, chosen);
     numbers.settle();
@@ -251,7 +253,33 @@ fn vote(sides: &Sides<'_>, pairs: &mut [Pair], chosen: &[Option<Assigned>]) {
             + 0.7 * module
             + 0.3 * order.agrees(pair.source, pair.target)
             + 0.35 * local * f32::from(pair.local)
-            + 0.4 * numbers.agrees(a, b);
+            + 0.6 * numbers.agrees(a, b)
+            + 0.5 * companions(&mains, pair, nodes, chosen);
+    }
+}
+
+/// For each module the unit that is its weight.
+fn mains(units: &[Unit], tree: &Tree) -> Vec<Option<u32>> {
+    let mut out = vec![None; tree.len()];
+    for (i, unit) in units.iter().enumerate() {
+        if unit.name.leaf.role == Role::Weight {
+            out[tree.of_unit[i] as usize] = Some(i as u32);
+        }
+    }
+    out
+}
+
+/// Whether the weights beside two units (a bias, a running mean) belong together: 1, −1 where one of them went elsewhere, 0 without any.
+fn companions(mains: &[Vec<Option<u32>>; 2], pair: &Pair, nodes: (u32, u32), chosen: &[Option<Assigned>]) -> f32 {
+    let (Some(s), Some(t)) = (mains[0][nodes.0 as usize], mains[1][nodes.1 as usize]) else { return 0.0 };
+    if s == pair.source || t == pair.target {
+        return 0.0;
+    }
+    match chosen[t as usize] {
+        Some(c) if c.margin < 0.2 => 0.0,
+        Some(c) if c.source == s => 1.0,
+        Some(_) => -1.0,
+        None => 0.0,
     }
 }
 
@@ -270,52 +298,76 @@ fn local_trust(pairs: &[Pair], chosen: &[Option<Assigned>]) -> f32 {
     if with + against < 4.0 { 0.3 } else { ((with / (with + against) - 0.5) * 2.0).clamp(0.0, 1.0) }
 }
 
-/// How the numbers in the names of two classes relate: by a constant difference or a constant sum at each place.
+/// How the numbers in the names of two classes relate: by a constant difference, a constant sum, or one by one.
 #[derive(Default)]
 struct Numbers {
-    votes: HashMap<(u32, u32, u8, bool, i64), f32, foldhash::fast::RandomState>,
-    /// For each pair of classes and place the relation with most votes, and its share.
-    best: HashMap<(u32, u32, u8), (bool, i64, f32), foldhash::fast::RandomState>,
-    all: HashMap<(u32, u32), f32, foldhash::fast::RandomState>,
+    votes: HashMap<(u32, u32, u8, Relation), f32, foldhash::fast::RandomState>,
+    /// For each pair of classes and place the difference or sum with most votes, and its share.
+    best: HashMap<(u32, u32, u8), (Relation, f32), foldhash::fast::RandomState>,
+    all: HashMap<(u32, u32, u8, Option<u32>), f32, foldhash::fast::RandomState>,
+}
+
+/// A relation between a number on one side and a number on the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Relation {
+    Difference(i64),
+    Sum(i64),
+    Pair(u32, u32),
 }
 
 impl Numbers {
     fn add(&mut self, a: &Unit, b: &Unit, sure: f32) {
-        if a.name.numbers.len() != b.name.numbers.len() || a.name.numbers.is_empty() {
+        if a.name.numbers.len() != b.name.numbers.len() {
             return;
         }
-        let classes = (a.name.class, b.name.class);
-        *self.all.entry(classes).or_insert(0.0) += sure;
         for (i, (&x, &y)) in a.name.numbers.iter().zip(&b.name.numbers).enumerate() {
-            let (x, y) = (i64::from(x), i64::from(y));
-            *self.votes.entry((classes.0, classes.1, i as u8, false, y - x)).or_insert(0.0) += sure;
-            *self.votes.entry((classes.0, classes.1, i as u8, true, y + x)).or_insert(0.0) += 0.99 * sure;
+            let (s, t, i) = (a.name.class, b.name.class, i as u8);
+            let relations = [
+                Relation::Difference(i64::from(y) - i64::from(x)),
+                Relation::Sum(i64::from(y) + i64::from(x)),
+                Relation::Pair(x, y),
+            ];
+            for relation in relations {
+                *self.votes.entry((s, t, i, relation)).or_insert(0.0) += sure;
+            }
+            *self.all.entry((s, t, i, None)).or_insert(0.0) += sure;
+            *self.all.entry((s, t, i, Some(x))).or_insert(0.0) += sure;
         }
     }
 
     fn settle(&mut self) {
-        for (&(a, b, i, sum, value), &votes) in &self.votes {
-            let share = votes / self.all[&(a, b)];
-            let best = self.best.entry((a, b, i)).or_insert((sum, value, share));
-            if (share, !sum, -value.abs()) > (best.2, !best.0, -best.1.abs()) {
-                *best = (sum, value, share);
+        for (&(s, t, i, relation), &votes) in &self.votes {
+            if matches!(relation, Relation::Pair(..)) {
+                continue;
+            }
+            let share = votes / self.all[&(s, t, i, None)];
+            let best = self.best.entry((s, t, i)).or_insert((relation, share));
+            if share > best.1 + 1e-4 || (share > best.1 - 1e-4 && relation < best.0) {
+                *best = (relation, share);
             }
         }
     }
 
     /// −1 to 1: whether the numbers of two names relate as those of their classes usually do.
     fn agrees(&self, a: &Unit, b: &Unit) -> f32 {
-        if a.name.numbers.len() != b.name.numbers.len() {
+        if a.name.numbers.len() != b.name.numbers.len() || a.name.numbers.is_empty() {
             return 0.0;
         }
-        let mut out = 1f32;
+        let mut sum = 0f32;
         for (i, (&x, &y)) in a.name.numbers.iter().zip(&b.name.numbers).enumerate() {
-            let (x, y) = (i64::from(x), i64::from(y));
-            let Some(&(sum, value, share)) = self.best.get(&(a.name.class, b.name.class, i as u8)) else { return 0.0 };
-            let holds = if sum { x + y == value } else { y - x == value };
-            out = out.min(if holds { share } else { -share });
+            let (s, t, i) = (a.name.class, b.name.class, i as u8);
+            let Some(&(relation, share)) = self.best.get(&(s, t, i)) else { return 0.0 };
+            let holds = match relation {
+                Relation::Difference(d) => i64::from(y) - i64::from(x) == d,
+                Relation::Sum(d) => i64::from(y) + i64::from(x) == d,
+                Relation::Pair(..) => false,
+            };
+            // Where no difference and no sum holds for most, what each number became is asked by itself.
+            let pair = self.votes.get(&(s, t, i, Relation::Pair(x, y))).copied().unwrap_or(0.0)
+                / self.all.get(&(s, t, i, Some(x))).copied().unwrap_or(1.0);
+            sum += if share >= 0.6 { if holds { share } else { -share } } else { 2.0 * pair - 1.0 };
         }
-        if a.name.numbers.is_empty() { 0.0 } else { out }
+        sum / a.name.numbers.len() as f32
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) enum Fit {
     Squeezed,
     /// The dimensions in reverse order, or another order.
     Permuted,
+    /// Neighbouring dimensions joined into one: `[out, in, k, k]` as `[out, in·k·k]`.
+    Joined,
     /// The same number of elements only.
     Reshaped,
 }
@@ -45,9 +47,28 @@ pub(crate) fn fit(a: &[u64], b: &[u64]) -> Fit {
     if x == y {
         return Fit::Squeezed;
     }
+    let joined = x.len().min(y.len()) > 1 && joins(&x, &y);
     x.sort_unstable();
     y.sort_unstable();
-    if x == y { Fit::Permuted } else { Fit::Reshaped }
+    match x == y {
+        true => Fit::Permuted,
+        false if joined => Fit::Joined,
+        false => Fit::Reshaped,
+    }
+}
+
+/// Whether the longer of two shapes becomes the shorter when neighbouring dimensions are multiplied.
+fn joins(a: &[u64], b: &[u64]) -> bool {
+    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    let mut rest = long.iter();
+    short.iter().all(|&want| {
+        let mut have = 1u64;
+        while have < want {
+            let Some(&d) = rest.next() else { return false };
+            have = have.saturating_mul(d);
+        }
+        have == want
+    }) && rest.next().is_none()
 }
 
 /// Everything that is asked of a pair and does not change between rounds.
@@ -106,7 +127,7 @@ impl<'a> Evidence<'a> {
             (Some(x), Some(y)) => match fit(x, y) {
                 Fit::Equal => 0.3,
                 Fit::Squeezed => 0.2,
-                Fit::Permuted => -0.1,
+                Fit::Permuted | Fit::Joined => -0.1,
                 Fit::Reshaped => -0.6,
             },
             _ => 0.0,
@@ -127,7 +148,9 @@ impl<'a> Evidence<'a> {
             (Some(x), Some(y)) if name < 0.7 && fit(x, y) == Fit::Reshaped => -2.0,
             _ => 0.0,
         };
-        same + shape + chance + leaf + 1.5 * name + self.around(s, t)
+        // One side names a second copy, the other does not.
+        let second = if self.second(a.name.class) != self.second(b.name.class) { -0.5 } else { 0.0 };
+        same + second + shape + chance + leaf + 1.5 * name + self.around(s, t)
     }
 
     /// Whether both units come at the same place among units like them, in the smallest module that both share: −1, 0 or 1.
@@ -152,6 +175,12 @@ impl<'a> Evidence<'a> {
             }
         }
         alone
+    }
+
+    /// Whether a class of names says that it is a second copy of a network.
+    fn second(&self, class: u32) -> bool {
+        let copy = self.words.concept("second-copy");
+        copy.is_some_and(|c| self.words.classes[class as usize].words.iter().any(|w| w.meanings.contains(&c)))
     }
 
     /// How alike two classes of names are, 0 to 1.

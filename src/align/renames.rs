@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use regex::Regex;
 
-use super::{Alignment, Drop, Rename};
+use super::{Alignment, Drop, Rename, Step};
 use crate::checkpoint::StateDict;
 
 mod apply;
@@ -37,12 +37,12 @@ pub(crate) fn find(out: &mut Alignment, source: &StateDict<'_>, target: &StateDi
     let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(out.matches.len());
     let mut moved: HashSet<u32, foldhash::fast::RandomState> = HashSet::default();
     let mut uses: HashMap<u32, u32, foldhash::fast::RandomState> = HashMap::default();
-    for m in &out.matches {
+    for m in out.matches.iter().filter(|m| m.step != Step::Tied) {
         for &s in &m.source {
             *uses.entry(s).or_insert(0) += 1;
         }
     }
-    for m in &out.matches {
+    for m in out.matches.iter().filter(|m| m.step != Step::Tied) {
         if let &[s] = m.source.as_slice()
             && uses[&s] == 1
         {

@@ -1,11 +1,11 @@
 //! The structural step: units, modules, evidence, assignment, and back to keys.
 
 use super::assign::{Sides, assign, pairs};
-use super::certainty::{Decision, decide};
+use super::certainty::{Decision, Side, decide};
 use super::evidence::{Evidence, Fit, fit};
 use super::tree::{Templates, Tree};
 use super::units::{Unit, split_fused, units};
-use super::words::Words;
+use super::words::{Token, Words};
 use super::{Alignment, Ambiguous, How, Match, Step};
 use crate::checkpoint::StateDict;
 use crate::rules::lexicon::Lexicon;
@@ -22,7 +22,8 @@ pub(crate) fn align(source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Le
     split_fused(&mut a, &b, lexicon, &mut words);
     split_fused(&mut b, &a, lexicon, &mut words);
     let mut templates = Templates::default();
-    let (a_tree, b_tree) = (Tree::new(&a, &mut templates), Tree::new(&b, &mut templates));
+    let (a_tree, mut b_tree) = (Tree::new(&a, &mut templates), Tree::new(&b, &mut templates));
+    b_tree.turn_where_reversed(&a_tree, &mut templates);
     let sides = Sides {
         source: &a,
         target: &b,
@@ -33,7 +34,19 @@ pub(crate) fn align(source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Le
     let mut evidence = Evidence::new(&a, &b, &a_tree, &b_tree, &mut words, sides.ordered);
     let mut candidates = pairs(&sides, &mut evidence);
     let chosen = assign(&sides, &mut candidates);
-    let decisions = decide(&chosen, &candidates, a.len());
+    // Two copies of a network differ in one word at most, and not in the leaf.
+    let alike = |side: Side, x: u32, y: u32| {
+        let units = if side == Side::Source { &a } else { &b };
+        let (x, y) = (&units[x as usize], &units[y as usize]);
+        let leaf = |u: &Unit| u.name.tokens[u.name.leaf_at..].to_vec();
+        x.name.numbers == y.name.numbers
+            && x.shape == y.shape
+            && x.name.class != y.name.class
+            && leaf(x) == leaf(y)
+            && beyond(&x.name.tokens, &y.name.tokens) <= 1
+            && beyond(&y.name.tokens, &x.name.tokens) <= 1
+    };
+    let decisions = decide(&chosen, &candidates, a.len(), &alike);
     let mut out = Collected::new(source, target);
     for (t, decision) in decisions.into_iter().enumerate() {
         match decision {
@@ -50,6 +63,11 @@ pub(crate) fn align(source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Le
         }
     }
     out.finish()
+}
+
+/// How many tokens of `a` are not in `b`.
+fn beyond(a: &[Token], b: &[Token]) -> usize {
+    a.iter().filter(|t| !b.contains(t)).count()
 }
 
 /// Whether the work is done from the second side: the side with more keys, or with later ones, comes second.
@@ -191,7 +209,7 @@ fn how(a: &Unit, b: &Unit, identical: bool) -> How {
         };
         match fit {
             Fit::Permuted => How::Transposed,
-            Fit::Squeezed | Fit::Reshaped => How::Reshaped,
+            Fit::Squeezed | Fit::Joined | Fit::Reshaped => How::Reshaped,
             Fit::Equal if identical => How::Identical,
             Fit::Equal => How::Renamed,
         }

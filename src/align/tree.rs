@@ -3,7 +3,7 @@
 //! The parameter count of an enclosing module survives renames, splits and transposes alike, and the order of equal modules survives
 //! another numbering: both together say which block is which.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::units::Unit;
 use super::words::Token;
@@ -68,8 +68,40 @@ impl Tree {
             let (count, parent) = (nodes[i].count, nodes[i].parent as usize);
             nodes[parent].count = nodes[parent].count.saturating_add(count);
         }
-        let modules = modules(&nodes, templates);
+        let modules = modules(&nodes, templates, &HashSet::new());
         Tree { nodes, modules, of_unit }
+    }
+
+    /// Counts numbered modules backwards wherever `other` counts the same modules forwards: decoders are numbered from either end.
+    ///
+    /// Modules whose weight occurs once on both sides tell: at least two of them under one parent, all in reverse order.
+    pub(crate) fn turn_where_reversed(&mut self, other: &Tree, templates: &mut Templates) {
+        let single = |tree: &Tree| -> HashMap<u64, (u32, u32)> {
+            let numbered = tree.modules.iter().flatten().filter(|m| m.place.1 == 1);
+            numbered
+                .filter_map(|m| match tree.nodes[m.node as usize].token {
+                    Token::Number(n) => Some((m.count, (tree.nodes[m.node as usize].parent, n))),
+                    Token::Word(_) => None,
+                })
+                .collect()
+        };
+        let theirs = single(other);
+        let mut seen: HashMap<(u32, u32), Vec<(u32, u32)>> = HashMap::new();
+        for (count, (parent, number)) in single(self) {
+            if let Some(&(other_parent, other_number)) = theirs.get(&count) {
+                seen.entry((parent, other_parent)).or_default().push((number, other_number));
+            }
+        }
+        let mut turned: HashSet<u32> = HashSet::new();
+        for ((parent, _), mut numbers) in seen {
+            numbers.sort_unstable();
+            if numbers.len() > 1 && numbers.windows(2).all(|w| w[0].1 > w[1].1) {
+                turned.insert(parent);
+            }
+        }
+        if !turned.is_empty() {
+            self.modules = modules(&self.nodes, templates, &turned);
+        }
     }
 
     /// The modules around a node, innermost first, one of each weight.
@@ -120,7 +152,7 @@ impl Templates {
     }
 }
 
-fn modules(nodes: &[Node], templates: &mut Templates) -> Vec<Option<Module>> {
+fn modules(nodes: &[Node], templates: &mut Templates, turned: &HashSet<u32>) -> Vec<Option<Module>> {
     // Depth first, numbers by value, words as they first occur: the natural order.
     let mut below: Vec<Vec<u32>> = vec![Vec::new(); nodes.len()];
     for (i, node) in nodes.iter().enumerate().skip(1) {
@@ -133,6 +165,7 @@ fn modules(nodes: &[Node], templates: &mut Templates) -> Vec<Option<Module>> {
         order.push(at);
         let children = &mut below[at as usize];
         children.sort_by_key(|&c| match nodes[c as usize].token {
+            Token::Number(n) if turned.contains(&at) => (0, u32::MAX - n),
             Token::Number(n) => (0, n),
             Token::Word(_) => (1, nodes[c as usize].first),
         });

@@ -137,10 +137,25 @@ pub(crate) fn split_fused(whole: &mut Vec<Unit>, parts: &[Unit], lexicon: &Lexic
     }
 }
 
-/// Whether the other side holds this tensor fused as well.
+/// Whether the other side holds this tensor fused as well: under the same word.
 fn same_class(unit: &Unit, other: &[Unit], fused: u32, words: &Words) -> bool {
+    let word = |u: &Unit| words.find(&u.name.tokens, fused).map(|r| u.name.tokens[r].to_vec());
+    let mine = word(unit);
     other.iter().any(|o| {
-        o.shape == unit.shape && o.name.leaf.role == unit.name.leaf.role && words.find(&o.name.tokens, fused).is_some()
+        let theirs = word(o);
+        o.shape == unit.shape
+            && o.name.leaf.role == unit.name.leaf.role
+            && theirs.is_some()
+            && (theirs == mine || !wholly_in_parts(other, fused, words))
+    })
+}
+
+/// Whether a side holds both fused tensors and parts of others: then another word for the fused one may stand for the parts.
+fn wholly_in_parts(units: &[Unit], fused: u32, words: &Words) -> bool {
+    let parts = ["query", "gate", "key"].map(|c| words.concept(c));
+    units.iter().any(|u| {
+        words.find(&u.name.tokens, fused).is_none()
+            && parts.iter().flatten().any(|&c| words.find(&u.name.tokens, c).is_some())
     })
 }
 

@@ -315,6 +315,14 @@ impl Words {
         best
     }
 
+    /// Whether a name speaks of a token embedding or of the output layer, which are often one tensor.
+    pub(crate) fn shares_tensor(&self, tokens: &[Token]) -> bool {
+        ["token-embedding", "output-head", "embedding"]
+            .iter()
+            .filter_map(|c| self.concept(c))
+            .any(|c| self.find(tokens, c).is_some())
+    }
+
     /// Whether exactly this phrase means `concept`.
     pub(crate) fn means(&self, tokens: &[Token], concept: u32) -> bool {
         self.phrases.exact(tokens).is_some_and(|c| c.contains(&concept))

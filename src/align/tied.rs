@@ -1,0 +1,90 @@
+//! Second targets: a model that holds one tensor under two names (token embedding and output head) where the checkpoint holds it once.
+//!
+//! Only looked for where names were changed. Where all names are kept, the missing key is a tied weight that the file leaves out, and the
+//! model fills it by itself: that is for the explanation to say.
+
+use std::collections::HashMap;
+
+use super::leftovers::insert;
+use super::words::{Name, Words};
+use super::{Alignment, How, Match, Step};
+use crate::checkpoint::{Key, Shape, StateDict};
+use crate::rules::lexicon::Lexicon;
+
+/// Tensors with fewer elements have equal shapes by chance.
+const SMALLEST: u64 = 200;
+
+/// A shape that more keys of the target share says nothing.
+const COMMON: usize = 4;
+
+/// Adds matches for missing keys that share a tensor with a key that was found.
+pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Lexicon) {
+    let renamed = out.matches.iter().filter(|m| m.how != How::Identical).count();
+    if out.missing.is_empty() || renamed * 2 < out.matches.len() {
+        return;
+    }
+    let mut shapes: HashMap<&Shape, usize> = HashMap::new();
+    for e in &target.entries {
+        if let Some(shape) = e.shape() {
+            *shapes.entry(shape).or_default() += 1;
+        }
+    }
+    let mut words = Words::new(lexicon);
+    let mut read = |i: u32| {
+        let (tokens, last) = words.tokenize(target.entries[i as usize].key.as_str());
+        words.name_of(tokens, last)
+    };
+    let mut found: Vec<(u32, u32, Vec<(Name, u32)>)> = Vec::new();
+    for &t in &out.missing {
+        let Some(shape) = target.entries[t as usize].shape() else { continue };
+        if shape.numel().is_none_or(|n| n < SMALLEST) || shapes.get(shape).is_none_or(|&n| n > COMMON) {
+            continue;
+        }
+        let holders: Vec<(Name, u32)> = out
+            .matches
+            .iter()
+            .filter(|m| m.source.len() == 1 && target.entries[m.target as usize].shape() == Some(shape))
+            // Where the holder keeps its own name both sides speak one language, and the file leaves the second out.
+            .filter(|m| last_module(target, m.target) != last_module(source, m.source[0]))
+            .map(|m| (read(m.target), m.source[0]))
+            .collect();
+        let mut sources: Vec<u32> = holders.iter().map(|h| h.1).collect();
+        sources.dedup();
+        if let &[s] = sources.as_slice() {
+            found.push((t, s, holders));
+        }
+    }
+    let mine: Vec<Name> = found.iter().map(|f| read(f.0)).collect();
+    let tokens_of = |n: &Name| n.tokens[n.leaf_at..].to_vec();
+    let matches = found
+        .into_iter()
+        .zip(mine)
+        .filter(|((_, _, holders), name)| {
+            holders.iter().any(|(h, _)| {
+                let both = words.shares_tensor(&name.tokens) && words.shares_tensor(&h.tokens);
+                both || (tokens_of(name) == tokens_of(h) && name.leaf.role == h.leaf.role && alike(name, h))
+            })
+        })
+        .map(|((target, source, _), _)| Match {
+            target,
+            source: vec![source],
+            how: How::Renamed,
+            step: Step::Tied,
+            confidence: 0.9,
+        })
+        .collect();
+    insert(out, matches, source.entries.len());
+}
+
+/// The innermost module of a key: `embed_tokens` of `model.embed_tokens.weight`.
+fn last_module<'a>(side: &StateDict<'a>, i: u32) -> &'a str {
+    Key(side.entries[i as usize].key.module()).leaf()
+}
+
+/// Whether one name holds all tokens of the other in order, or all but one.
+fn alike(a: &Name, b: &Name) -> bool {
+    let (short, long) = if a.tokens.len() <= b.tokens.len() { (a, b) } else { (b, a) };
+    let mut rest = long.tokens.iter();
+    let missing = short.tokens.iter().filter(|t| !rest.clone().any(|u| u == *t) || !rest.any(|u| u == *t)).count();
+    missing <= 1 && short.tokens.len() > 1
+}
