@@ -138,8 +138,44 @@ pub(crate) fn assign(sides: &Sides<'_>, pairs: &mut [Pair]) -> Vec<Option<Assign
     for _ in 0..ROUNDS {
         vote(sides, pairs, &chosen);
         chosen = greedy(sides, pairs);
+        exchange(pairs, &mut chosen);
     }
+    measure(sides, pairs, &mut chosen);
     chosen
+}
+
+/// Exchanges the sources of two targets wherever both together score more that way: the best pair is not always part of the best whole.
+fn exchange(pairs: &[Pair], chosen: &mut [Option<Assigned>]) {
+    // Where the pairs of each target stand.
+    let mut of_target: Vec<Vec<u32>> = vec![Vec::new(); chosen.len()];
+    for (i, pair) in pairs.iter().enumerate() {
+        of_target[pair.target as usize].push(i as u32);
+    }
+    let mut owner: HashMap<u32, u32, foldhash::fast::RandomState> = HashMap::default();
+    for (t, c) in chosen.iter().enumerate() {
+        if let Some(c) = c {
+            owner.insert(c.source, t as u32);
+        }
+    }
+    for t in 0..chosen.len() {
+        let Some(mine) = chosen[t] else { continue };
+        // Only what this target would rather have and another has can be worth an exchange.
+        for &i in &of_target[t] {
+            let wish = &pairs[i as usize];
+            if wish.score <= mine.score {
+                continue;
+            }
+            let Some(&other) = owner.get(&wish.source) else { continue };
+            let Some(theirs) = chosen[other as usize] else { continue };
+            let back = of_target[other as usize].iter().map(|&j| &pairs[j as usize]).find(|p| p.source == mine.source);
+            let Some(back) = back.filter(|b| b.score + wish.score > mine.score + theirs.score + 0.01) else { continue };
+            chosen[t] = Some(Assigned { source: wish.source, score: wish.score, margin: 0.0 });
+            chosen[other as usize] = Some(Assigned { source: mine.source, score: back.score, margin: 0.0 });
+            owner.insert(wish.source, t as u32);
+            owner.insert(mine.source, other);
+            break;
+        }
+    }
 }
 
 /// Takes the best pair, then the best of what is left.
@@ -156,10 +192,15 @@ fn greedy(sides: &Sides<'_>, pairs: &mut [Pair]) -> Vec<Option<Assigned>> {
             chosen[t] = Some(Assigned { source: pair.source, score: pair.score, margin: f32::MAX });
         }
     }
-    // The best rival of each: any other pair of the same source or target.
+    measure(sides, pairs, &mut chosen);
+    chosen
+}
+
+/// Notes how far the best rival of each pair is behind: any other pair of the same source or target.
+fn measure(sides: &Sides<'_>, pairs: &[Pair], chosen: &mut [Option<Assigned>]) {
     let mut rival_t = vec![f32::MIN; sides.target.len()];
     let mut rival_s = vec![f32::MIN; sides.source.len()];
-    for pair in pairs.iter() {
+    for pair in pairs {
         let (s, t) = (pair.source as usize, pair.target as usize);
         if chosen[t].is_none_or(|c| c.source != pair.source) {
             rival_t[t] = rival_t[t].max(pair.score);
@@ -171,7 +212,6 @@ fn greedy(sides: &Sides<'_>, pairs: &mut [Pair]) -> Vec<Option<Assigned>> {
             c.margin = c.score - rival_t[t].max(rival_s[c.source as usize]);
         }
     }
-    chosen
 }
 
 /// Scores every pair anew: its own evidence and what the last assignment says of its class, its module and its place.
@@ -252,8 +292,8 @@ fn vote(sides: &Sides<'_>, pairs: &mut [Pair], chosen: &[Option<Assigned>]) {
             + 0.7 * class
             + 0.7 * module
             + 0.3 * order.agrees(pair.source, pair.target)
-            + 0.35 * local * f32::from(pair.local)
-            + 0.6 * numbers.agrees(a, b)
+            + 0.25 * local * f32::from(pair.local)
+            + 0.5 * numbers.agrees(a, b)
             + 0.5 * companions(&mains, pair, nodes, chosen);
     }
 }
@@ -367,7 +407,7 @@ impl Numbers {
                 / self.all.get(&(s, t, i, Some(x))).copied().unwrap_or(1.0);
             sum += if share >= 0.6 { if holds { share } else { -share } } else { 2.0 * pair - 1.0 };
         }
-        sum / a.name.numbers.len() as f32
+        sum / (a.name.numbers.len() as f32).sqrt()
     }
 }
 

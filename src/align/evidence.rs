@@ -150,7 +150,8 @@ impl<'a> Evidence<'a> {
         };
         // One side names a second copy, the other does not.
         let second = if self.second(a.name.class) != self.second(b.name.class) { -0.5 } else { 0.0 };
-        same + second + shape + chance + leaf + 1.5 * name + self.around(s, t)
+        let numbers = if !a.name.numbers.is_empty() && a.name.numbers == b.name.numbers { 0.1 } else { 0.0 };
+        same + numbers + second + shape + chance + leaf + 1.5 * name + self.around(s, t)
     }
 
     /// Whether both units come at the same place among units like them, in the smallest module that both share: −1, 0 or 1.

@@ -1,5 +1,7 @@
 //! The structural step: units, modules, evidence, assignment, and back to keys.
 
+use std::collections::HashMap;
+
 use super::assign::{Sides, assign, pairs};
 use super::certainty::{Decision, Side, decide};
 use super::evidence::{Evidence, Fit, fit};
@@ -46,7 +48,10 @@ pub(crate) fn align(source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Le
             && beyond(&x.name.tokens, &y.name.tokens) <= 1
             && beyond(&y.name.tokens, &x.name.tokens) <= 1
     };
-    let decisions = decide(&chosen, &candidates, a.len(), &alike);
+    let mut decisions = decide(&chosen, &candidates, a.len(), &alike);
+    if mostly_kept(&decisions, &a, &b) {
+        forget_odd_ones(&mut decisions, &a, &b, &mut evidence);
+    }
     let mut out = Collected::new(source, target);
     for (t, decision) in decisions.into_iter().enumerate() {
         match decision {
@@ -63,6 +68,38 @@ pub(crate) fn align(source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Le
         }
     }
     out.finish()
+}
+
+/// Where nine of ten names are kept, a single module that would be renamed is likelier another module.
+fn mostly_kept(decisions: &[Decision], a: &[Unit], b: &[Unit]) -> bool {
+    let claims = decisions.iter().enumerate().filter_map(|(t, d)| match d {
+        Decision::Claim(s, _) => Some(a[*s as usize].name.tokens == b[t].name.tokens),
+        _ => None,
+    });
+    let (mut kept, mut all) = (0usize, 0usize);
+    for same in claims {
+        all += 1;
+        kept += usize::from(same);
+    }
+    kept * 10 >= all * 9
+}
+
+/// Takes back claims that rename a single tensor to something that is not even called alike.
+fn forget_odd_ones(decisions: &mut [Decision], a: &[Unit], b: &[Unit], evidence: &mut Evidence<'_>) {
+    let mut together: HashMap<(u32, u32), usize> = HashMap::new();
+    for (t, d) in decisions.iter().enumerate() {
+        if let Decision::Claim(s, _) = d {
+            *together.entry((a[*s as usize].name.class, b[t].name.class)).or_default() += 1;
+        }
+    }
+    for (t, d) in decisions.iter_mut().enumerate() {
+        if let Decision::Claim(s, _) = *d {
+            let (x, y) = (&a[s as usize].name, &b[t].name);
+            if x.tokens != y.tokens && together[&(x.class, y.class)] == 1 && evidence.name(x.class, y.class) < 0.85 {
+                *d = Decision::Nothing;
+            }
+        }
+    }
 }
 
 /// How many tokens of `a` are not in `b`.

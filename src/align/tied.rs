@@ -19,6 +19,7 @@ const COMMON: usize = 4;
 
 /// Adds matches for missing keys that share a tensor with a key that was found.
 pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Lexicon) {
+    one_source(out, source, target, lexicon);
     let renamed = out.matches.iter().filter(|m| m.how != How::Identical).count();
     if out.missing.is_empty() || renamed * 2 < out.matches.len() {
         return;
@@ -79,6 +80,29 @@ pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDic
 /// The innermost module of a key: `embed_tokens` of `model.embed_tokens.weight`.
 fn last_module<'a>(side: &StateDict<'a>, i: u32) -> &'a str {
     Key(side.entries[i as usize].key.module()).leaf()
+}
+
+/// Settles groups of one source and several targets that speak of embeddings and heads: all of them are that tensor. The first is its
+/// place, the others are tied to it.
+fn one_source(out: &mut Alignment, source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Lexicon) {
+    let mut words = Words::new(lexicon);
+    let mut found = Vec::new();
+    out.ambiguous.retain(|group| {
+        let &[s] = group.source.as_slice() else { return true };
+        let shares = group.target.iter().all(|&t| {
+            let (tokens, _) = words.tokenize(target.entries[t as usize].key.as_str());
+            words.shares_tensor(&tokens)
+        });
+        if !shares || group.target.len() < 2 {
+            return true;
+        }
+        for (i, &target) in group.target.iter().enumerate() {
+            let step = if i == 0 { Step::Structure } else { Step::Tied };
+            found.push(Match { target, source: vec![s], how: How::Renamed, step, confidence: 0.9 });
+        }
+        false
+    });
+    insert(out, found, source.entries.len());
 }
 
 /// Whether one name holds all tokens of the other in order, or all but one.
