@@ -141,7 +141,7 @@ impl<'a> Evidence<'a> {
             _ => shape,
         };
         let leaf = leaf(a.name.leaf, b.name.leaf);
-        let same = if a.name.tokens == b.name.tokens { 0.6 } else { 0.0 };
+        let same = if a.name.tokens == b.name.tokens { 0.5 } else { 0.0 };
         let name = self.name(a.name.class, b.name.class);
         // Equal numbers of elements in unrelated shapes happen by chance: only a name can make them one tensor.
         let chance = match (&a.shape, &b.shape) {
@@ -157,7 +157,7 @@ impl<'a> Evidence<'a> {
     /// Whether both units come at the same place among units like them, in the smallest module that both share: −1, 0 or 1.
     pub(crate) fn local(&self, s: u32, t: u32) -> i8 {
         let (a, b) = (&self.alike[0][s as usize], &self.alike[1][t as usize]);
-        let (mut i, mut j, mut alone) = (0, 0, 0);
+        let (mut i, mut j) = (0, 0);
         while i < a.len() && j < b.len() {
             match a[i].count.cmp(&b[j].count) {
                 std::cmp::Ordering::Less => i += 1,
@@ -166,16 +166,12 @@ impl<'a> Evidence<'a> {
                     if a[i].of == b[j].of && a[i].of > 1 {
                         return if a[i].rank == b[j].rank { 1 } else { -1 };
                     }
-                    // The only one of its kind in a module that holds others as well.
-                    if a[i].of == 1 && b[j].of == 1 && i + j > 0 {
-                        alone = 1;
-                    }
                     i += 1;
                     j += 1;
                 }
             }
         }
-        alone
+        0
     }
 
     /// Whether a class of names says that it is a second copy of a network.

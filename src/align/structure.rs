@@ -92,8 +92,16 @@ fn forget_odd_ones(decisions: &mut [Decision], a: &[Unit], b: &[Unit], evidence:
             *together.entry((a[*s as usize].name.class, b[t].name.class)).or_default() += 1;
         }
     }
+    let mut sizes: HashMap<u64, usize> = HashMap::new();
+    for unit in a.iter().chain(b) {
+        *sizes.entry(unit.numel).or_default() += 1;
+    }
     for (t, d) in decisions.iter_mut().enumerate() {
         if let Decision::Claim(s, _) = *d {
+            // A size that hardly anything else has speaks for itself, whatever the names.
+            if sizes[&b[t].numel] <= 3 {
+                continue;
+            }
             let (x, y) = (&a[s as usize].name, &b[t].name);
             if x.tokens != y.tokens && together[&(x.class, y.class)] == 1 && evidence.name(x.class, y.class) < 0.85 {
                 *d = Decision::Nothing;
