@@ -20,8 +20,7 @@ const COMMON: usize = 4;
 /// Adds matches for missing keys that share a tensor with a key that was found.
 pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Lexicon) {
     one_source(out, source, target, lexicon);
-    let renamed = out.matches.iter().filter(|m| m.how != How::Identical).count();
-    if out.missing.is_empty() || renamed * 2 < out.matches.len() {
+    if out.missing.is_empty() {
         return;
     }
     let mut shapes: HashMap<&Shape, usize> = HashMap::new();
