@@ -9,6 +9,7 @@ mod assign;
 mod certainty;
 mod evidence;
 mod leftovers;
+mod plain;
 mod renames;
 mod structure;
 mod tied;
@@ -127,7 +128,7 @@ pub struct Alignment {
 
 /// Aligns the keys of `source` with those of `target`.
 pub fn align(source: &StateDict<'_>, target: &StateDict<'_>, rules: &RuleSet) -> Alignment {
-    let mut out = structure::align(source, target, &rules.lexicon);
+    let mut out = plain::align(source, target).unwrap_or_else(|| structure::align(source, target, &rules.lexicon));
     leftovers::add(&mut out, source, target, &rules.lexicon);
     tied::add(&mut out, source, target, &rules.lexicon);
     renames::find(&mut out, source, target);

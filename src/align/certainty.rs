@@ -91,16 +91,16 @@ fn twins(out: &mut [Decision], claimed: &mut [bool], pairs: &[Pair], alike: &dyn
     for pair in pairs {
         match (&out[pair.target as usize], owner[pair.source as usize]) {
             // A free source beside the claimed one.
-            (&Decision::Claim(mine, _), None) => {
-                if pair.base >= base[pair.target as usize] - TWIN && alike(Side::Source, mine, pair.source) {
-                    unsure.extend([(pair.target, mine), (pair.target, pair.source)]);
-                }
+            (&Decision::Claim(mine, _), None)
+                if pair.base >= base[pair.target as usize] - TWIN && alike(Side::Source, mine, pair.source) =>
+            {
+                unsure.extend([(pair.target, mine), (pair.target, pair.source)]);
             }
             // A free target beside the one that has the source.
-            (Decision::Nothing, Some(other)) => {
-                if pair.base >= base[other as usize] - TWIN && alike(Side::Target, other, pair.target) {
-                    unsure.extend([(pair.target, pair.source), (other, pair.source)]);
-                }
+            (Decision::Nothing, Some(other))
+                if pair.base >= base[other as usize] - TWIN && alike(Side::Target, other, pair.target) =>
+            {
+                unsure.extend([(pair.target, pair.source), (other, pair.source)]);
             }
             _ => {}
         }

@@ -82,7 +82,14 @@ fn rules(pairs: &[Pair<'_>], others: &[&str]) -> Vec<Rename> {
             break;
         }
     }
-    let (_, rules) = best.unwrap_or_default();
+    let (wrong, mut rules) = best.unwrap_or_default();
+    if wrong > 0 {
+        // Names that change places are renamed in a circle: no order of rules will do.
+        let marked = order::marked(&rules);
+        if Applied::new(&marked, pairs, others).wrong.len() < wrong {
+            rules = marked;
+        }
+    }
     let applied = Applied::new(&rules, pairs, others);
     let rules = if applied.collisions.is_empty() { rules } else { apply::aside(rules, &applied.collisions) };
     let applied = Applied::new(&rules, pairs, others);

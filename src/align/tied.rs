@@ -17,6 +17,9 @@ const SMALLEST: u64 = 200;
 /// A shape that more keys of the target share says nothing.
 const COMMON: usize = 4;
 
+/// A missing target, the source of its shape, and the targets that hold it.
+type Tie = (u32, u32, Vec<(Name, u32)>);
+
 /// Adds matches for missing keys that share a tensor with a key that was found.
 pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Lexicon) {
     one_source(out, source, target, lexicon);
@@ -34,7 +37,7 @@ pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDic
         let (tokens, last) = words.tokenize(target.entries[i as usize].key.as_str());
         words.name_of(tokens, last)
     };
-    let mut found: Vec<(u32, u32, Vec<(Name, u32)>)> = Vec::new();
+    let mut found: Vec<Tie> = Vec::new();
     for &t in &out.missing {
         let Some(shape) = target.entries[t as usize].shape() else { continue };
         if shape.numel().is_none_or(|n| n < SMALLEST) || shapes.get(shape).is_none_or(|&n| n > COMMON) {

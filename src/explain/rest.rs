@@ -188,7 +188,7 @@ fn whole_and_single<'a>(case: &Case<'a>, keys: Vec<(u32, Entry<'a>)>, given: boo
             found.iter().map(|f| f.pattern.as_str()).filter(|p| p.ends_with('.')).collect();
         let below =
             |name: &&str| name.match_indices('.').any(|(at, _)| name.get(..=at).is_some_and(|p| whole.contains(p)));
-        names.iter().map(|n| below(&n)).collect()
+        names.iter().map(below).collect()
     };
     let part = |wanted: bool| {
         let keys: Vec<(u32, Entry<'a>)> =

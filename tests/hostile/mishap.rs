@@ -355,7 +355,7 @@ mod unix {
     #[test]
     fn unreadable_file() {
         let folder = Folder::new().put("model.pth", weights());
-        fs::set_permissions(folder.path("model.pth"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(folder.path("model.pth"), fs::Permissions::from_mode(0o0)).unwrap();
         // The superuser reads it all the same.
         let outcome = folder.inspect("model.pth");
         assert!(outcome.code == 0 || outcome.err.contains("permission denied"), "{outcome:?}");

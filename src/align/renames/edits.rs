@@ -11,8 +11,11 @@ use super::{Rule, literal, prefixes};
 /// Below this many rules nothing is factored out.
 const ENOUGH: usize = 4;
 
+/// Beyond this many samples nothing is factored out: names of so many kinds share no segments worth a search.
+const LARGE: usize = 1_500;
+
 /// How many replacements are tried in all: each costs a search.
-const TRIES: usize = 60;
+const TRIES: usize = 24;
 
 /// One replacement of a run of segments by another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,7 +32,7 @@ pub(super) fn solve(samples: &[Sample<'_>]) -> Vec<Rule> {
     let mut rest = prefixes::solve(&current);
     let mut rules = Vec::new();
     let mut tries = TRIES;
-    while rest.len() > ENOUGH && tries > 0 {
+    while rest.len() > ENOUGH && samples.len() < LARGE && tries > 0 {
         let mut improved = false;
         for edit in candidates(&current).into_iter().take(8) {
             tries = tries.saturating_sub(1);

@@ -41,6 +41,22 @@ pub(super) fn sequence(rules: Vec<Rule>) -> Vec<Rule> {
     order.into_iter().map(|i| rules[i].clone()).collect()
 }
 
+/// Stands before a new name until all are renamed.
+const MARK: &str = "new:";
+
+/// The same rules with a mark before every new name, and a last rule that takes the marks away: no rule sees what another has made.
+pub(super) fn marked(rules: &[Rule]) -> Vec<Rule> {
+    let mut out: Vec<Rule> = rules
+        .iter()
+        .map(|r| match r.pattern.starts_with('^') {
+            true => Rule { pattern: r.pattern.clone(), replacement: format!("{MARK}{}", r.replacement) },
+            false => r.clone(),
+        })
+        .collect();
+    out.push(Rule { pattern: format!("^{MARK}"), replacement: String::new() });
+    out
+}
+
 /// A replacement with a number for every group, and something behind a last dot.
 fn example(replacement: &str) -> String {
     let text = dollars(replacement);
@@ -56,4 +72,21 @@ fn example(replacement: &str) -> String {
         out.push_str("weight");
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_change_places_are_marked_until_all_are_renamed() {
+        let rule = |pattern: &str, replacement: &str| Rule { pattern: pattern.into(), replacement: replacement.into() };
+        let rules = marked(&[rule("^a$", "b"), rule("^b$", "a")]);
+        let renamed = |key: &str| {
+            rules.iter().fold(key.to_owned(), |k, r| {
+                compile(&r.pattern).unwrap().replace_all(&k, dollars(&r.replacement).as_str()).into_owned()
+            })
+        };
+        assert_eq!((renamed("a"), renamed("b"), renamed("c")), ("b".into(), "a".into(), "c".into()));
+    }
 }

@@ -103,7 +103,7 @@ fn patterns(view: &StateDict<'_>) -> Vec<Line> {
             ));
         }
     }
-    out.sort_by(|(a, _), (b, _)| a.cmp(b));
+    out.sort_by_key(|(a, _)| *a);
     out.into_iter().map(|(_, line)| line).collect()
 }
 

@@ -34,7 +34,7 @@ fn is_square(window: &[u64]) -> bool {
 /// The window `[h, w]` with `(2h−1)(2w−1) = rows`, as near to a square as there is one.
 fn window(rows: u64) -> Option<Vec<u64>> {
     // A row count beyond this is no window, and looking for its divisors would take long.
-    if rows.is_multiple_of(2) || rows < 9 || rows > 1 << 32 {
+    if rows.is_multiple_of(2) || !(9..=1 << 32).contains(&rows) {
         return None;
     }
     let mut side = rows.isqrt();
