@@ -3,59 +3,97 @@
 //! Every step here follows names: a key is found under its own name, under the prefix that most matches add or lose, or
 //! beside its siblings.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use super::structure::after;
 use super::{Alignment, How, Match, Step};
 use crate::checkpoint::{Key, StateDict};
 use crate::rules::lexicon::Lexicon;
 
-/// Adds matches that names imply to what was found. `tied` names pairs of keys known to share a tensor.
+/// Adds matches that names imply to what was found.
 pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Lexicon) {
-    let pairs: Vec<(Key<'_>, Key<'_>)> = out
-        .matches
-        .iter()
-        .filter(|m| m.source.len() == 1)
-        .map(|m| (source.entries[m.source[0] as usize].key, target.entries[m.target as usize].key))
+    let pairs: Vec<(u32, u32)> =
+        out.matches.iter().filter(|m| m.source.len() == 1).map(|m| (m.source[0], m.target)).collect();
+    // Asked from the same side whichever is the source, as the structural step is.
+    let found: Vec<(u32, u32)> = if after(source, target) {
+        let turned: Vec<(u32, u32)> = pairs.iter().map(|&(s, t)| (t, s)).collect();
+        let open = Open { first: &out.missing, second: &out.unexpected };
+        by_name(target, source, &turned, open).into_iter().map(|(t, s)| (s, t)).collect()
+    } else {
+        by_name(source, target, &pairs, Open { first: &out.unexpected, second: &out.missing })
+    };
+    let matches = found
+        .into_iter()
+        .map(|(s, t)| {
+            let identical = source.entries[s as usize].key == target.entries[t as usize].key;
+            let how = if identical { How::Identical } else { How::Renamed };
+            Match { target: t, source: vec![s], how, step: Step::Prefix, confidence: 0.95 }
+        })
         .collect();
-    let names = Names::new(pairs.iter().copied(), source);
-    // A name that is found from one side only is a guess; what both sides find is the same whichever is asked.
-    let back = Names::new(pairs.iter().map(|&(s, t)| (t, s)), target);
-    let mut used = vec![false; source.entries.len()];
-    for m in &out.matches {
-        for &s in &m.source {
-            used[s as usize] = true;
+    insert(out, matches, source.entries.len());
+    let quantised = packed(out, source, target, &pairs, lexicon);
+    insert(out, quantised, source.entries.len());
+}
+
+/// Keys of either side that nothing was found for.
+struct Open<'a> {
+    first: &'a [u32],
+    second: &'a [u32],
+}
+
+/// Pairs of open keys that names put together: an equal name, the usual prefix, or beside the siblings, seen from both sides.
+fn by_name(first: &StateDict<'_>, second: &StateDict<'_>, pairs: &[(u32, u32)], open: Open<'_>) -> Vec<(u32, u32)> {
+    let keys = |&(a, b): &(u32, u32)| (first.entries[a as usize].key, second.entries[b as usize].key);
+    let names = Names::new(pairs.iter().map(keys), first);
+    let back = Names::new(pairs.iter().map(keys).map(|(a, b)| (b, a)), second);
+    let mut free: HashSet<u32, foldhash::fast::RandomState> = open.first.iter().copied().collect();
+    let mut found = Vec::new();
+    for &b in open.second {
+        let key = second.entries[b as usize].key.as_str();
+        // A name that is found from one side only is a guess.
+        let found_back = |a: u32| back.candidates(first.entries[a as usize].key.as_str()).any(|(k, _)| k == key);
+        let same = names.candidates(key).find_map(|(k, identical)| {
+            let a = *names.source.get(k.as_str())?;
+            (free.contains(&a) && (identical || found_back(a))).then_some(a)
+        });
+        if let Some(a) = same {
+            free.remove(&a);
+            found.push((a, b));
         }
     }
+    found
+}
+
+/// Quantised weights: their packed parts stand where the weight would stand.
+fn packed(
+    out: &Alignment,
+    source: &StateDict<'_>,
+    target: &StateDict<'_>,
+    pairs: &[(u32, u32)],
+    lexicon: &Lexicon,
+) -> Vec<Match> {
+    let keys = |&(s, t): &(u32, u32)| (source.entries[s as usize].key, target.entries[t as usize].key);
+    let names = Names::new(pairs.iter().map(keys), source);
+    let mut free: HashSet<u32, foldhash::fast::RandomState> = out.unexpected.iter().copied().collect();
     let mut found = Vec::new();
     for &t in &out.missing {
         let key = target.entries[t as usize].key.as_str();
-        let same = names.candidates(key).find_map(|(k, identical)| Some((*names.source.get(k.as_str())?, identical)));
-        if let Some((s, identical)) = same
-            && !used[s as usize]
-            && (identical || back.candidates(source.entries[s as usize].key.as_str()).any(|(k, _)| k == key))
-        {
-            used[s as usize] = true;
-            let how = if identical { How::Identical } else { How::Renamed };
-            found.push(Match { target: t, source: vec![s], how, step: Step::Prefix, confidence: 0.95 });
-            continue;
-        }
-        // A quantised weight: its packed parts stand where it would stand.
-        let packed = lexicon.packed.iter().find_map(|packed| {
+        let parts = lexicon.packed.iter().find_map(|packed| {
             let module = key.strip_suffix(packed.whole.as_str())?;
             names.candidates(module).find_map(|(m, _)| {
                 let parts: Vec<u32> =
                     packed.parts.iter().filter_map(|p| names.source.get(format!("{m}{p}").as_str()).copied()).collect();
-                (parts.len() >= packed.at_least && parts.iter().all(|&s| !used[s as usize])).then_some(parts)
+                (parts.len() >= packed.at_least && parts.iter().all(|s| free.contains(s))).then_some(parts)
             })
         });
-        if let Some(parts) = packed {
-            for &s in &parts {
-                used[s as usize] = true;
-            }
+        if let Some(parts) = parts {
+            parts.iter().for_each(|s| {
+                free.remove(s);
+            });
             found.push(Match { target: t, source: parts, how: How::Merged, step: Step::Prefix, confidence: 0.9 });
         }
     }
-    insert(out, found, source.entries.len());
+    found
 }
 
 /// Puts new matches in their places and takes their keys off the lists of missing and unexpected ones.

@@ -116,7 +116,7 @@ fn beyond(a: &[Token], b: &[Token]) -> usize {
 }
 
 /// Whether the work is done from the second side: the side with more keys, or with later ones, comes second.
-fn after(a: &StateDict<'_>, b: &StateDict<'_>) -> bool {
+pub(super) fn after(a: &StateDict<'_>, b: &StateDict<'_>) -> bool {
     let all = |side: &StateDict<'_>| side.entries.len();
     let keys = || a.entries.iter().map(|e| (e.key, e.shape())).cmp(b.entries.iter().map(|e| (e.key, e.shape())));
     all(a).cmp(&all(b)).then_with(keys).is_gt()
