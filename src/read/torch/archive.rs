@@ -1,7 +1,7 @@
 //! Zip archives as PyTorch reads them: the central directory, and single members; never the whole file.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 
 use rawzip::ZipLocator;
 
@@ -256,11 +256,11 @@ impl Archive {
         // Hashes suffice: they are seeded anew in every run, so that nobody can make two names meet.
         let seed = RandomState::new();
         let mut seen: HashSet<u64> = HashSet::with_capacity(self.members.len());
-        let mut twice = Vec::new();
+        let (mut twice, mut small) = (Vec::new(), Vec::new());
         for member in &self.members {
-            let mut hasher = seed.build_hasher();
-            self.name(member).iter().for_each(|b| hasher.write_u8(b.to_ascii_lowercase()));
-            if !seen.insert(hasher.finish()) && twice.len() < 5 {
+            small.clear();
+            small.extend(self.name(member).iter().map(u8::to_ascii_lowercase));
+            if !seen.insert(seed.hash_one(&small)) && twice.len() < 5 {
                 twice.push(String::from_utf8_lossy(self.name(member)).into_owned());
             }
         }

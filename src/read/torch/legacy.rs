@@ -3,12 +3,11 @@
 //! The stream is five pickles (magic number, protocol, the writing system, the object, the keys of its storages) and then, for
 //! each key, the number of elements in eight bytes and the elements.
 
-use std::collections::HashMap;
-
+use super::keys::StorageKey;
 use super::loaded::{Loaded, Refusal, Run, remark, run};
 use super::world::Era;
 use crate::checkpoint::Format;
-use crate::read::pickle::{Heap, Source, Value, opcode};
+use crate::read::pickle::{Source, Value, opcode};
 
 /// `MAGIC_NUMBER` of torch/serialization.py, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -204,10 +203,10 @@ fn check_system(loaded: &mut Loaded) -> bool {
 
 /// Where each storage stands: eight bytes of count, then the elements, in the order of the fifth pickle.
 fn place_storages(source: &Source, mut at: u64, swapped: bool, loaded: &mut Loaded) {
-    let keys: Vec<String> = match loaded.runs.get(4) {
+    let keys: Vec<StorageKey> = match loaded.runs.get(4) {
         Some(Run { pickle, .. }) => match pickle.root {
             Some(list @ (Value::List(_) | Value::Tuple(_))) => {
-                pickle.heap.sequence(list).into_iter().map(|key| key_of(&pickle.heap, key)).collect()
+                pickle.heap.sequence(list).into_iter().map(|key| StorageKey::of_value(&pickle.heap, key)).collect()
             }
             _ => {
                 loaded.cut = Some("the fifth pickle is no list of storages".into());
@@ -217,13 +216,7 @@ fn place_storages(source: &Source, mut at: u64, swapped: bool, loaded: &mut Load
         None => return,
     };
     let Some(main) = loaded.runs.get_mut(3) else { return };
-    let storages = &mut main.world.storages;
-    let by_key: HashMap<String, usize> = storages
-        .iter()
-        .enumerate()
-        .filter(|(_, storage)| !storage.found)
-        .map(|(id, storage)| (storage.key.to_string(), id))
-        .collect();
+    let (storages, by_key) = (&mut main.world.storages, &main.world.by_key);
     let mut ended = None;
     let mut strangers = 0usize;
     let mut window = Window { source, start: 0, bytes: Vec::new() };
@@ -232,12 +225,12 @@ fn place_storages(source: &Source, mut at: u64, swapped: bool, loaded: &mut Load
             ended = Some((key.clone(), at));
             break;
         };
-        let Some(&id) = by_key.get(key) else {
+        let Some(id) = by_key.get(key) else {
             // torch.load fails on a key that no tensor uses; nothing says how wide its elements are.
             strangers += 1;
             break;
         };
-        let Some(storage) = storages.get_mut(id) else { break };
+        let Some(storage) = storages.get_mut(id as usize) else { break };
         let count = if swapped { count.swap_bytes() } else { count };
         let bits = u64::from(storage.dtype.map_or(8, crate::checkpoint::Dtype::bits));
         let bytes = count.checked_mul(bits).map(|b| b.div_ceil(8));
@@ -288,10 +281,6 @@ fn place_storages(source: &Source, mut at: u64, swapped: bool, loaded: &mut Load
             format!("{} bytes stand behind the last storage, from byte {at} on; they are not read", source.len() - at);
         loaded.remarks.push(remark("CK067", false, message, "find out what they are, or save the checkpoint again"));
     }
-}
-
-fn key_of(heap: &Heap, key: Value) -> String {
-    crate::read::pickle::text::key_text(heap, key).into_owned()
 }
 
 /// Of a stream whose pickles end too early: no storage can be found.

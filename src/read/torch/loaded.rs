@@ -156,7 +156,12 @@ pub(super) fn finish(loaded: Loaded, checkpoint: &mut Checkpoint) {
             .iter()
             .map(|storage| crate::checkpoint::Storage {
                 file: 0,
-                name: storage.key.clone(),
+                name: match loaded.format {
+                    Format::TorchZip | Format::TorchScript if storage.start.is_some() || storage.found => {
+                        format!("data/{}", storage.key).into()
+                    }
+                    _ => storage.key.to_string().into(),
+                },
                 start: storage.start,
                 bytes: storage.bytes,
             })

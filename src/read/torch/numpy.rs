@@ -1,5 +1,6 @@
 //! NumPy arrays and dtypes as pickles of protocols 0 to 5 hold them.
 
+use super::keys::StorageKey;
 use super::tensors::{StoragePart, Tensor, shape};
 use super::world::{Part, TorchWorld};
 use crate::checkpoint::Dtype;
@@ -151,7 +152,7 @@ fn made(
         )));
     }
     let elements = shape.numel().unwrap_or(0);
-    let mut storage = StoragePart::new("", Some(dtype), elements, wanted.unwrap_or(0));
+    let mut storage = StoragePart::new(StorageKey::Text("".into()), Some(dtype), elements, wanted.unwrap_or(0));
     storage.found = true;
     storage.start = start.filter(|_| !swapped).and_then(|at| heap.source().place_in_file(at));
     let strides = if fortran && shape.rank() > 1 { Some(column_major(shape.dims())) } else { None };

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::keys::StorageKey;
 use super::loaded::{Loaded, Run, remark, run};
 use super::tensors::{StoragePart, Tensor};
 use super::world::Era;
@@ -126,7 +127,7 @@ impl Tables {
             let elements = le64(source, end).ok_or("storages: cut off")?;
             let bits = u64::from(dtype.map_or(8, Dtype::bits));
             let bytes = elements.checked_mul(bits).map(|b| b / 8).ok_or("storages: a size beyond 64 bits")?;
-            let mut part = StoragePart::new(&key.to_string(), dtype, elements, bytes);
+            let mut part = StoragePart::new(StorageKey::of(key.to_string().as_bytes()), dtype, elements, bytes);
             part.found = true;
             part.start = source.place_in_file(end + 8);
             at = end.checked_add(8).and_then(|d| d.checked_add(bytes)).ok_or("storages: a size beyond 64 bits")?;

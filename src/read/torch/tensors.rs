@@ -1,5 +1,6 @@
 //! The functions of `torch._utils` that rebuild tensors: sizes, strides and storages, checked without touching a byte of data.
 
+use super::keys::StorageKey;
 use super::roles::{Call, tensor_call};
 use super::world::{Part, TorchWorld};
 use crate::checkpoint::{Dtype, Role, Shape};
@@ -12,7 +13,7 @@ const MOST_DIMENSIONS: usize = 64;
 #[derive(Clone, Debug)]
 pub(super) struct StoragePart {
     /// Its key: the record's name below `data/`, an address in legacy streams.
-    pub key: Box<str>,
+    pub key: StorageKey,
     /// The dtype of its class; `None` for untyped storages.
     pub dtype: Option<Dtype>,
     /// Elements as the pickle says.
@@ -28,8 +29,8 @@ pub(super) struct StoragePart {
 }
 
 impl StoragePart {
-    pub(super) fn new(key: &str, dtype: Option<Dtype>, elements: u64, bytes: u64) -> Self {
-        StoragePart { key: key.into(), dtype, elements, bytes, start: None, found: false, wrong: None }
+    pub(super) fn new(key: StorageKey, dtype: Option<Dtype>, elements: u64, bytes: u64) -> Self {
+        StoragePart { key, dtype, elements, bytes, start: None, found: false, wrong: None }
     }
 }
 
@@ -76,8 +77,21 @@ impl TorchWorld {
     }
 }
 
+/// Sizes or strides, held where they cost no allocation.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    count: usize,
+    sizes: [u64; MOST_DIMENSIONS],
+}
+
+impl Sizes {
+    fn as_slice(&self) -> &[u64] {
+        self.sizes.get(..self.count).unwrap_or_default()
+    }
+}
+
 /// Sizes of dimensions: a tuple, list or `torch.Size` of ints that are not negative.
-pub(super) fn sizes(heap: &Heap, value: Value, what: &str) -> Result<Vec<u64>, String> {
+pub(super) fn sizes(heap: &Heap, value: Value, what: &str) -> Result<Sizes, String> {
     let size = |i: usize, item: Value| match item {
         Value::Int(n) => u64::try_from(n).map_err(|_| format!("{what}[{i}] is {n}")),
         Value::Long(_) | Value::Digits(_) => Err(format!("{what}[{i}] is a number beyond 64 bits")),
@@ -91,15 +105,25 @@ pub(super) fn sizes(heap: &Heap, value: Value, what: &str) -> Result<Vec<u64>, S
     if count > MOST_DIMENSIONS {
         return Err(format!("a {what} of {count} dimensions"));
     }
+    let mut found = Sizes { count, sizes: [0; MOST_DIMENSIONS] };
     match value {
-        Value::List(list) => heap.list(list).enumerate().map(|(i, item)| size(i, item)).collect(),
-        _ => heap.items_of_tuple(value).iter().enumerate().map(|(i, &item)| size(i, item)).collect(),
+        Value::List(list) => {
+            for (i, (slot, item)) in found.sizes.iter_mut().zip(heap.list(list)).enumerate() {
+                *slot = size(i, item)?;
+            }
+        }
+        _ => {
+            for (i, (slot, &item)) in found.sizes.iter_mut().zip(heap.items_of_tuple(value)).enumerate() {
+                *slot = size(i, item)?;
+            }
+        }
     }
+    Ok(found)
 }
 
 /// The shape, where its elements can be counted in 64 bits.
 pub(super) fn shape(heap: &Heap, value: Value) -> Result<Shape, String> {
-    let shape = Shape::from(sizes(heap, value, "shape")?);
+    let shape = Shape(sizes(heap, value, "shape")?.as_slice().into());
     match shape.numel() {
         Some(n) if i64::try_from(n).is_ok() => Ok(shape),
         _ => Err(format!("the shape {shape} has more elements than 63 bits count")),
@@ -107,13 +131,13 @@ pub(super) fn shape(heap: &Heap, value: Value) -> Result<Shape, String> {
 }
 
 /// Whether strides are those of a row-major tensor; dimensions of one element do not matter.
-fn contiguous(shape: &Shape, strides: &[i64]) -> bool {
+fn contiguous(shape: &Shape, strides: &[u64]) -> bool {
     let mut expected = 1u64;
     for (&size, &stride) in shape.dims().iter().zip(strides).rev() {
         if size == 0 {
             return true;
         }
-        if size != 1 && u64::try_from(stride) != Ok(expected) {
+        if size != 1 && stride != expected {
             return false;
         }
         expected = expected.saturating_mul(size);
@@ -137,7 +161,7 @@ fn strided(world: &TorchWorld, heap: &Heap, given: [Value; 4], dtype: Option<Dty
     };
     let shape = shape(heap, size)?;
     let strides = sizes(heap, stride, "stride")?;
-    let tensor = checked(part, id, offset, shape, &strides, typed, elements)?;
+    let tensor = checked(part, id, offset, shape, strides.as_slice(), typed, elements)?;
     let offset = tensor.offset.checked_add(base).ok_or("the offset is beyond 64 bits")?;
     Ok(Tensor { offset, ..tensor })
 }
@@ -171,9 +195,12 @@ pub(super) fn checked(
             return Err(format!("it reaches {reach} of a storage of {} elements", held / bits));
         }
     }
-    let strides: Option<Vec<i64>> = strides.iter().map(|&s| i64::try_from(s).ok()).collect();
-    let strides = strides.ok_or("a stride beyond 63 bits")?;
-    let strides = if contiguous(&shape, &strides) { None } else { Some(strides.into_boxed_slice()) };
+    let strides = if contiguous(&shape, strides) {
+        None
+    } else {
+        let strides: Option<Box<[i64]>> = strides.iter().map(|&s| i64::try_from(s).ok()).collect();
+        Some(strides.ok_or("a stride beyond 63 bits")?)
+    };
     Ok(Tensor { dtype: Some(dtype), shape: Some(shape), storage: Some(id), offset, strides, ..Tensor::default() })
 }
 

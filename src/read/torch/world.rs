@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::keys::{KeyMap, StorageKey};
 use super::numpy::{self, Element};
 use super::roles::{Call, DTYPE, FUTURE, STORAGE, UNTYPED, call_of, dtype_of, from, number_of, storage_class};
 use super::tensors::{self, StoragePart, Tensor};
@@ -48,8 +49,7 @@ pub(super) struct TorchWorld {
     /// Reads pickles within the pickle.
     pub nested: Vec<Inner>,
     pub depth: u32,
-    by_key: HashMap<Box<str>, u32>,
-    by_number: Vec<u32>,
+    pub by_key: KeyMap,
     read_before: HashMap<u64, u32>,
     open: fn(&Source, u32) -> Inner,
 }
@@ -67,7 +67,6 @@ pub(super) struct Inner {
 
 /// Pickles within pickles deeper than this are not read, and said so.
 pub(super) const DEEPEST: u32 = 8;
-const NO_STORAGE: u32 = u32::MAX;
 
 impl TorchWorld {
     pub(super) fn new(era: Era, depth: u32, open: fn(&Source, u32) -> Inner) -> Self {
@@ -79,8 +78,7 @@ impl TorchWorld {
             numbered_tensors: HashMap::new(),
             nested: Vec::new(),
             depth,
-            by_key: HashMap::new(),
-            by_number: Vec::new(),
+            by_key: KeyMap::default(),
             read_before: HashMap::new(),
             open,
         }
@@ -148,19 +146,11 @@ impl TorchWorld {
             Value::Int(n) => u64::try_from(n).map_err(|_| format!("a storage of {n} elements"))?,
             other => return Err(format!("the size of the storage is a {}", text::kind(other))),
         };
-        let number = match key {
-            Value::Int(n) => u32::try_from(n).ok(),
-            Value::Str(span) => canonical(heap.bytes(span)),
-            Value::Far(_) | Value::Bytes(_) => None,
-            other => return Err(format!("the key of the storage is a {}", text::kind(other))),
-        };
-        // Record names are mostly 0, 1, 2, …: those need no hashing.
-        let slot = number.filter(|&n| n as usize <= self.by_number.len() && n < 1 << 24).map(|n| n as usize);
-        if let Some(&id) = slot.and_then(|n| self.by_number.get(n)).filter(|&&id| id != NO_STORAGE) {
-            return Ok((id, elements));
+        if !matches!(key, Value::Int(_) | Value::Str(_) | Value::Bytes(_)) {
+            return Err(format!("the key of the storage is a {}", text::kind(key)));
         }
-        let name = text::key_text(heap, key);
-        if let Some(&id) = self.by_key.get(&*name) {
+        let key = StorageKey::of_value(heap, key);
+        if let Some(id) = self.by_key.get(&key) {
             return Ok((id, elements));
         }
         let bits = u64::from(dtype.map_or(8, Dtype::bits));
@@ -168,22 +158,16 @@ impl TorchWorld {
         let bytes = bytes.filter(|&b| b <= i64::MAX as u64);
         let bytes = bytes.ok_or_else(|| format!("a storage of {elements} elements, more than any file holds"))?;
         let id = self.storages.len() as u32;
-        match slot {
-            Some(n) if n == self.by_number.len() => self.by_number.push(id),
-            Some(n) => self.by_number[n] = id,
-            None => {
-                self.by_key.insert((&*name).into(), id);
-            }
-        }
-        self.storages.push(StoragePart::new(&name, dtype, elements, bytes));
+        self.by_key.insert(key.clone(), id);
+        self.storages.push(StoragePart::new(key, dtype, elements, bytes));
         Ok((id, elements))
     }
 
     fn persistent_storage(&mut self, heap: &Heap, id: Value) -> Result<Part, String> {
-        let items: Vec<Value> = match id {
-            Value::Tuple(span) => heap.tuple(span).iter().copied().take(8).collect(),
-            other => return Err(format!("a persistent id that is a {}, not a tuple", text::kind(other))),
+        let Value::Tuple(span) = id else {
+            return Err(format!("a persistent id that is a {}, not a tuple", text::kind(id)));
         };
+        let items = heap.tuple(span);
         let word = items.first().copied().unwrap_or(Value::None);
         let word = match word {
             Value::Str(span) | Value::Bytes(span) => heap.text(span),
@@ -193,7 +177,7 @@ impl TorchWorld {
             let shown: String = word.chars().take(40).collect();
             return Err(format!("a persistent id of kind `{shown}`, where a storage belongs"));
         }
-        let &[_, class, key, _, elements, ref rest @ ..] = items.as_slice() else {
+        let &[_, class, key, _, elements, ref rest @ ..] = items else {
             return Err(format!("a persistent id of {} items, where 5 belong", items.len()));
         };
         let (id, elements) = self.storage(heap, class, key, elements)?;
@@ -247,7 +231,7 @@ impl TorchWorld {
         let value = match inner.storage.filter(|_| torch) {
             Some((dtype, elements, start)) => {
                 let bytes = elements.saturating_mul(u64::from(dtype.map_or(8, Dtype::bits))).div_ceil(8);
-                let mut storage = StoragePart::new("", dtype, elements, bytes);
+                let mut storage = StoragePart::new(StorageKey::Text("".into()), dtype, elements, bytes);
                 storage.start = start;
                 storage.found = true;
                 let id = self.add_storage(storage);
@@ -261,15 +245,6 @@ impl TorchWorld {
         self.nested.push(inner);
         Some(value)
     }
-}
-
-/// A number below 2^32 without sign and leading zeros.
-fn canonical(digits: &[u8]) -> Option<u32> {
-    let leading_zero = digits.len() > 1 && digits.first() == Some(&b'0');
-    if digits.is_empty() || digits.len() > 9 || leading_zero || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    Some(digits.iter().fold(0, |n, d| n * 10 + u32::from(d - b'0')))
 }
 
 impl World for TorchWorld {

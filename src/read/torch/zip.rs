@@ -1,8 +1,7 @@
 //! The zip container of `torch.save` (since 1.6), `torch.jit.save` and the lite interpreter.
 
-use std::collections::HashMap;
-
 use super::archive::{Archive, Member, NoArchive};
+use super::keys::{KeyMap, StorageKey};
 use super::loaded::{Loaded, Refusal, Run, remark, run};
 use super::script;
 use super::world::{Era, TorchWorld};
@@ -193,17 +192,9 @@ fn code(archive: &Archive, folder: &[u8], loaded: &mut Loaded) -> script::Classe
     classes
 }
 
-/// The members below `data/` by what stands behind it.
-struct Records<'a> {
-    /// By canonical number.
-    numbered: Vec<u32>,
-    named: HashMap<&'a [u8], u32>,
-}
-
-const NO_MEMBER: u32 = u32::MAX;
-
-fn records<'a>(archive: &'a Archive, folder: &[u8]) -> Records<'a> {
-    let mut records = Records { numbered: Vec::new(), named: HashMap::new() };
+/// The members below `data/` by what stands behind it. Of members with one name PyTorch takes the last.
+fn records(archive: &Archive, folder: &[u8]) -> KeyMap {
+    let mut records = KeyMap::default();
     let start = folder.len() + b"data/".len();
     for (i, member) in archive.members.iter().enumerate() {
         let name = archive.name(member);
@@ -211,56 +202,31 @@ fn records<'a>(archive: &'a Archive, folder: &[u8]) -> Records<'a> {
             p.get(..folder.len()).is_some_and(|f| f.eq_ignore_ascii_case(folder))
                 && p.get(folder.len()..).is_some_and(|d| d.eq_ignore_ascii_case(b"data/"))
         });
-        let Some(key) = name.get(start..).filter(|_| inside) else { continue };
-        match number(key).filter(|&n| (n as usize) < archive.members.len() * 2) {
-            Some(n) => {
-                let n = n as usize;
-                if records.numbered.len() <= n {
-                    records.numbered.resize(n + 1, NO_MEMBER);
-                }
-                // Of members with one name PyTorch takes the last.
-                records.numbered[n] = i as u32;
-            }
-            None => {
-                records.named.insert(key, i as u32);
-            }
+        if let Some(key) = name.get(start..).filter(|_| inside) {
+            records.insert(StorageKey::of(key), i as u32);
         }
     }
     records
 }
 
-fn number(digits: &[u8]) -> Option<u32> {
-    let leading_zero = digits.len() > 1 && digits.first() == Some(&b'0');
-    if digits.is_empty() || digits.len() > 9 || leading_zero || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    Some(digits.iter().fold(0, |n, d| n * 10 + u32::from(d - b'0')))
-}
-
-impl Records<'_> {
-    fn get(&self, key: &str) -> Option<usize> {
-        let numbered = number(key.as_bytes()).and_then(|n| self.numbered.get(n as usize)).filter(|&&i| i != NO_MEMBER);
-        numbered.or_else(|| self.named.get(key.as_bytes())).map(|&i| i as usize)
-    }
-}
-
 /// Finds the record of every storage, and checks that it holds what the pickle says.
 fn place_storages(
     archive: &Archive,
-    records: &Records<'_>,
+    records: &KeyMap,
     world: &mut TorchWorld,
     (swapped, script): (bool, bool),
     mentioned: &mut [bool],
     disagree: &mut Vec<String>,
 ) {
-    let mut wanted = Vec::new();
-    let mut of = Vec::new();
+    let mut wanted = Vec::with_capacity(world.storages.len());
+    let mut of = Vec::with_capacity(world.storages.len());
     for (id, storage) in world.storages.iter_mut().enumerate() {
         if storage.found {
             continue;
         }
         match records.get(&storage.key) {
             Some(index) => {
+                let index = index as usize;
                 mentioned[index] = true;
                 wanted.push(index);
                 of.push(id);
@@ -271,23 +237,23 @@ fn place_storages(
     for ((index, id), local) in wanted.iter().zip(of).zip(archive.locals(&wanted)) {
         let (Some(member), Some(storage)) = (archive.members.get(*index), world.storages.get_mut(id)) else { continue };
         storage.found = true;
-        let record = format!("data/{}", storage.key);
+        let key = &storage.key;
         let wrong = match local {
-            Err(why) => Some(format!("record {record}: {why}")),
-            Ok(_) if member.encrypted => Some(format!("record {record} is encrypted")),
+            Err(why) => Some(format!("record data/{key}: {why}")),
+            Ok(_) if member.encrypted => Some(format!("record data/{key} is encrypted")),
             Ok(_) if member.method != 0 && member.method != 8 => {
-                Some(format!("record {record} has compression method {}, neither stored nor deflated", member.method))
+                Some(format!("record data/{key} has compression method {}, neither stored nor deflated", member.method))
             }
             // PyTorch wants the exact size; the interpreter of TorchScript does not look.
             Ok(_) if member.size < storage.bytes || (member.size > storage.bytes && !script) => {
-                Some(format!("record {record} has {} bytes, the pickle wants {}", member.size, storage.bytes))
+                Some(format!("record data/{key} has {} bytes, the pickle wants {}", member.size, storage.bytes))
             }
             // Deflate packs 1:1032 at best.
             Ok(_) if member.method == 8 && member.size > member.packed.saturating_mul(1033).saturating_add(64) => {
-                Some(format!("record {record} claims {} bytes packed into {}", member.size, member.packed))
+                Some(format!("record data/{key} claims {} bytes packed into {}", member.size, member.packed))
             }
             Ok(_) if member.method == 0 && member.packed != member.size => {
-                Some(format!("record {record} is stored, yet has {} and {} bytes", member.packed, member.size))
+                Some(format!("record data/{key} is stored, yet has {} and {} bytes", member.packed, member.size))
             }
             Ok(local) => {
                 if !local.agrees && disagree.len() < 5 {
@@ -300,7 +266,6 @@ fn place_storages(
             }
         };
         storage.wrong = wrong.map(Into::into);
-        storage.key = record.into();
     }
 }
 
