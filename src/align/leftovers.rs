@@ -12,6 +12,7 @@ use crate::rules::lexicon::Lexicon;
 
 /// Adds matches that names imply to what was found.
 pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Lexicon) {
+    settle_equal_names(out, source, target);
     let pairs: Vec<(u32, u32)> =
         out.matches.iter().filter(|m| m.source.len() == 1).map(|m| (m.source[0], m.target)).collect();
     // Asked from the same side whichever is the source, as the structural step is.
@@ -33,6 +34,49 @@ pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDic
     insert(out, matches, source.entries.len());
     let quantised = packed(out, source, target, &pairs, lexicon);
     insert(out, quantised, source.entries.len());
+}
+
+/// Takes keys out of undecided groups that stand on both sides under one name and in one shape: what loads as it is is no question.
+fn settle_equal_names(out: &mut Alignment, source: &StateDict<'_>, target: &StateDict<'_>) {
+    let mut found = Vec::new();
+    for group in &mut out.ambiguous {
+        let by_key: HashMap<&str, u32> =
+            group.source.iter().map(|&s| (source.entries[s as usize].key.as_str(), s)).collect();
+        let mut taken: HashSet<u32> = HashSet::new();
+        group.target.retain(|&t| {
+            let entry = &target.entries[t as usize];
+            match by_key.get(entry.key.as_str()) {
+                Some(&s) if source.entries[s as usize].shape() == entry.shape() => {
+                    taken.insert(s);
+                    found.push(Match {
+                        target: t,
+                        source: vec![s],
+                        how: How::Identical,
+                        step: Step::Identical,
+                        confidence: 0.95,
+                    });
+                    false
+                }
+                _ => true,
+            }
+        });
+        group.source.retain(|s| !taken.contains(s));
+    }
+    let (open_s, open_t): (Vec<u32>, Vec<u32>) = out
+        .ambiguous
+        .iter()
+        .filter(|g| g.source.is_empty() || g.target.is_empty())
+        .fold((Vec::new(), Vec::new()), |(mut s, mut t), g| {
+            s.extend(&g.source);
+            t.extend(&g.target);
+            (s, t)
+        });
+    out.ambiguous.retain(|g| !g.source.is_empty() && !g.target.is_empty());
+    out.unexpected.extend(open_s);
+    out.unexpected.sort_unstable();
+    out.missing.extend(open_t);
+    out.missing.sort_unstable();
+    insert(out, found, source.entries.len());
 }
 
 /// Keys of either side that nothing was found for.
