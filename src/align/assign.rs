@@ -12,7 +12,7 @@ mod numbers;
 mod order;
 
 pub(crate) use candidates::pairs;
-use numbers::Numbers;
+use numbers::{Numbers, Relations};
 use order::Order;
 
 type Votes = HashMap<(u32, u32), f32, foldhash::fast::RandomState>;
@@ -45,16 +45,38 @@ pub(crate) struct Sides<'a> {
 /// How many times votes are taken.
 const ROUNDS: usize = 5;
 
+/// How far behind a pair is given up after the first round.
+const HOPELESS: f32 = 1.5;
+
 /// Assigns sources to targets in several rounds. The result has one element per target unit.
-pub(crate) fn assign(sides: &Sides<'_>, pairs: &mut [Pair]) -> Vec<Option<Assigned>> {
+pub(crate) fn assign(sides: &Sides<'_>, pairs: &mut Vec<Pair>) -> Vec<Option<Assigned>> {
     let mut chosen = greedy(sides, pairs);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
+        let before: Vec<Option<u32>> = chosen.iter().map(|c| c.map(|c| c.source)).collect();
         vote(sides, pairs, &chosen);
+        if round == 0 {
+            forget_hopeless(sides, pairs);
+        }
         chosen = greedy(sides, pairs);
         exchange(pairs, &mut chosen);
+        if round > 1 && chosen.iter().zip(&before).all(|(c, b)| c.map(|c| c.source) == *b) {
+            break;
+        }
     }
     measure(sides, pairs, &mut chosen);
     chosen
+}
+
+/// Drops pairs that are far behind the best of both their units: no vote of a later round makes up for that.
+fn forget_hopeless(sides: &Sides<'_>, pairs: &mut Vec<Pair>) {
+    let mut best_s = vec![f32::MIN; sides.source.len()];
+    let mut best_t = vec![f32::MIN; sides.target.len()];
+    for pair in pairs.iter() {
+        let (s, t) = (&mut best_s[pair.source as usize], &mut best_t[pair.target as usize]);
+        *s = s.max(pair.score);
+        *t = t.max(pair.score);
+    }
+    pairs.retain(|p| p.score >= best_s[p.source as usize].min(best_t[p.target as usize]) - HOPELESS);
 }
 
 /// Exchanges the sources of two targets wherever both together score more that way: the best pair is not always part of the best whole.
@@ -171,14 +193,16 @@ fn vote(sides: &Sides<'_>, pairs: &mut [Pair], chosen: &[Option<Assigned>]) {
     let local = local_trust(pairs, chosen);
     numbers.settle();
     let mut support: Votes = Votes::default();
+    // What is asked of a pair of classes is asked once.
+    let mut of_classes: HashMap<(u32, u32), (f32, Relations), foldhash::fast::RandomState> = HashMap::default();
     for pair in pairs.iter_mut() {
         let (a, b) = (&sides.source[pair.source as usize], &sides.target[pair.target as usize]);
-        let class = classes.get(&(a.name.class, b.name.class)).copied().unwrap_or(0.0)
-            / class_s
-                .get(&a.name.class)
-                .copied()
-                .unwrap_or(1.0)
-                .min(class_t.get(&b.name.class).copied().unwrap_or(1.0));
+        let key = (a.name.class, b.name.class);
+        let (class, relations) = of_classes.entry(key).or_insert_with(|| {
+            let votes = classes.get(&key).copied().unwrap_or(0.0);
+            let all = |of: &HashMap<u32, f32, _>, class| of.get(&class).copied().unwrap_or(1.0);
+            (votes / all(&class_s, key.0).min(all(&class_t, key.1)), numbers.of(key))
+        });
         let nodes = (sides.source_tree.of_unit[pair.source as usize], sides.target_tree.of_unit[pair.target as usize]);
         let module = *support.entry(nodes).or_insert_with(|| {
             // The best agreement between the modules around one and the modules around the other, nearest first.
@@ -202,11 +226,11 @@ fn vote(sides: &Sides<'_>, pairs: &mut [Pair], chosen: &[Option<Assigned>]) {
             sum / 2.53
         });
         pair.score = pair.base
-            + 0.7 * class
+            + 0.7 * *class
             + 0.7 * module
             + 0.3 * order.agrees(pair.source, pair.target)
             + 0.25 * local * f32::from(pair.local)
-            + 0.5 * numbers.agrees(a, b)
+            + 0.5 * numbers.agrees(relations, a, b)
             + 0.5 * companions(&mains, pair, nodes, chosen);
     }
 }

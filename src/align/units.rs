@@ -95,7 +95,8 @@ pub(crate) fn split_fused(whole: &mut Vec<Unit>, parts: &[Unit], lexicon: &Lexic
         if families.is_empty() {
             continue;
         }
-        let there: HashSet<&[Token]> = parts.iter().map(|p| p.name.tokens.as_slice()).collect();
+        let there: HashSet<&[Token], foldhash::fast::RandomState> =
+            parts.iter().map(|p| p.name.tokens.as_slice()).collect();
         let mut out = Vec::with_capacity(whole.len());
         for unit in whole.drain(..) {
             // What stands on the other side under its own name is no sum of others there, whatever its size.
@@ -103,7 +104,7 @@ pub(crate) fn split_fused(whole: &mut Vec<Unit>, parts: &[Unit], lexicon: &Lexic
                 out.push(unit);
                 continue;
             }
-            let place = words.find(&unit.name.tokens, fused);
+            let place = words.find_in(&unit.name, fused);
             let named = place.is_some();
             let shapes = unit.shape.as_deref().and_then(|s| {
                 families.iter().find(|f| f.role.accepts(unit.name.leaf.role) && fits(s, &f.shapes)).map(|f| &f.shapes)
@@ -138,24 +139,23 @@ pub(crate) fn split_fused(whole: &mut Vec<Unit>, parts: &[Unit], lexicon: &Lexic
 }
 
 /// Whether the other side holds this tensor fused as well: under the same word.
-fn same_class(unit: &Unit, other: &[Unit], fused: u32, words: &Words) -> bool {
-    let word = |u: &Unit| words.find(&u.name.tokens, fused).map(|r| u.name.tokens[r].to_vec());
-    let mine = word(unit);
-    other.iter().any(|o| {
-        let theirs = word(o);
-        o.shape == unit.shape
-            && o.name.leaf.role == unit.name.leaf.role
-            && theirs.is_some()
-            && (theirs == mine || !wholly_in_parts(other, fused, words))
-    })
+fn same_class(unit: &Unit, other: &[Unit], fused: u32, words: &mut Words) -> bool {
+    let mine = words.find_in(&unit.name, fused).map(|r| unit.name.tokens[r].to_vec());
+    let mut parts_there = None;
+    for o in other.iter().filter(|o| o.shape == unit.shape && o.name.leaf.role == unit.name.leaf.role) {
+        let Some(theirs) = words.find_in(&o.name, fused).map(|r| &o.name.tokens[r]) else { continue };
+        if mine.as_deref() == Some(theirs) || !*parts_there.get_or_insert_with(|| has_parts(other, fused, words)) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether a side holds both fused tensors and parts of others: then another word for the fused one may stand for the parts.
-fn wholly_in_parts(units: &[Unit], fused: u32, words: &Words) -> bool {
+fn has_parts(units: &[Unit], fused: u32, words: &mut Words) -> bool {
     let parts = ["query", "gate", "key"].map(|c| words.concept(c));
     units.iter().any(|u| {
-        words.find(&u.name.tokens, fused).is_none()
-            && parts.iter().flatten().any(|&c| words.find(&u.name.tokens, c).is_some())
+        words.find_in(&u.name, fused).is_none() && parts.iter().flatten().any(|&c| words.find_in(&u.name, c).is_some())
     })
 }
 
@@ -166,14 +166,14 @@ struct Family {
 }
 
 /// All distinct families of parts.
-fn families(units: &[Unit], concepts: &[u32], words: &Words) -> Vec<Family> {
+fn families(units: &[Unit], concepts: &[u32], words: &mut Words) -> Vec<Family> {
     let mut found: HashMap<Vec<Token>, Vec<Option<usize>>, foldhash::fast::RandomState> = HashMap::default();
     for (i, unit) in units.iter().enumerate() {
         if unit.part.is_some() || unit.shape.is_none() {
             continue;
         }
         for (k, &concept) in concepts.iter().enumerate() {
-            if let Some(place) = words.find(&unit.name.tokens, concept) {
+            if let Some(place) = words.find_in(&unit.name, concept) {
                 let mut rest = unit.name.tokens.clone();
                 rest.splice(place, [Token::Number(u32::MAX - 2)]);
                 found.entry(rest).or_insert_with(|| vec![None; concepts.len()])[k] = Some(i);

@@ -115,6 +115,7 @@ pub(crate) struct Words {
     pub(crate) classes: Vec<Class>,
     class_ids: HashMap<Vec<Token>, u32, foldhash::fast::RandomState>,
     similar: HashMap<(u32, u32), f32, foldhash::fast::RandomState>,
+    found: HashMap<(u32, u32), Option<std::ops::Range<usize>>, foldhash::fast::RandomState>,
 }
 
 /// Stands in a class template for a number that is free.
@@ -173,6 +174,7 @@ impl Words {
             classes: Vec::new(),
             class_ids: HashMap::default(),
             similar: HashMap::default(),
+            found: HashMap::default(),
         };
         for concept in &lexicon.concepts {
             let fresh = words.concepts.len() as u32;
@@ -298,6 +300,16 @@ impl Words {
             }
         }
         out
+    }
+
+    /// Where in the tokens of a name a phrase stands that means `concept`; names of one class have it at one place.
+    pub(crate) fn find_in(&mut self, name: &Name, concept: u32) -> Option<std::ops::Range<usize>> {
+        if let Some(known) = self.found.get(&(name.class, concept)) {
+            return known.clone();
+        }
+        let found = self.find(&name.tokens, concept);
+        self.found.insert((name.class, concept), found.clone());
+        found
     }
 
     /// Where in `tokens` a phrase stands that means `concept`: the longest, and the last of these.

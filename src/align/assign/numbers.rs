@@ -54,25 +54,39 @@ impl Numbers {
         }
     }
 
+    /// The usual relations of a pair of classes, place by place.
+    pub(super) fn of(&self, (s, t): (u32, u32)) -> Relations {
+        Relations((0..u8::MAX).map_while(|i| self.best.get(&(s, t, i)).copied()).collect())
+    }
+
     /// −1 to 1: whether the numbers of two names relate as those of their classes usually do.
-    pub(super) fn agrees(&self, a: &Unit, b: &Unit) -> f32 {
-        if a.name.numbers.len() != b.name.numbers.len() || a.name.numbers.is_empty() {
+    pub(super) fn agrees(&self, relations: &Relations, a: &Unit, b: &Unit) -> f32 {
+        let places = a.name.numbers.len();
+        if places != b.name.numbers.len() || places == 0 || relations.0.len() < places {
             return 0.0;
         }
         let mut sum = 0f32;
-        for (i, (&x, &y)) in a.name.numbers.iter().zip(&b.name.numbers).enumerate() {
-            let (s, t, i) = (a.name.class, b.name.class, i as u8);
-            let Some(&(relation, share)) = self.best.get(&(s, t, i)) else { return 0.0 };
-            let holds = match relation {
-                Relation::Difference(d) => i64::from(y) - i64::from(x) == d,
-                Relation::Sum(d) => i64::from(y) + i64::from(x) == d,
-                Relation::Pair(..) => false,
+        for (i, ((&x, &y), &(relation, share))) in
+            a.name.numbers.iter().zip(&b.name.numbers).zip(&relations.0).enumerate()
+        {
+            sum += if share >= 0.6 {
+                let holds = match relation {
+                    Relation::Difference(d) => i64::from(y) - i64::from(x) == d,
+                    Relation::Sum(d) => i64::from(y) + i64::from(x) == d,
+                    Relation::Pair(..) => false,
+                };
+                if holds { share } else { -share }
+            } else {
+                // Where no difference and no sum holds for most, what each number became is asked by itself.
+                let (s, t, i) = (a.name.class, b.name.class, i as u8);
+                let pair = self.votes.get(&(s, t, i, Relation::Pair(x, y))).copied().unwrap_or(0.0)
+                    / self.all.get(&(s, t, i, Some(x))).copied().unwrap_or(1.0);
+                2.0 * pair - 1.0
             };
-            // Where no difference and no sum holds for most, what each number became is asked by itself.
-            let pair = self.votes.get(&(s, t, i, Relation::Pair(x, y))).copied().unwrap_or(0.0)
-                / self.all.get(&(s, t, i, Some(x))).copied().unwrap_or(1.0);
-            sum += if share >= 0.6 { if holds { share } else { -share } } else { 2.0 * pair - 1.0 };
         }
-        sum / (a.name.numbers.len() as f32).sqrt()
+        sum / (places as f32).sqrt()
     }
 }
+
+/// For each place in the names of two classes the usual relation of the numbers there, and its share.
+pub(super) struct Relations(Vec<(Relation, f32)>);

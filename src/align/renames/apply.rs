@@ -19,12 +19,13 @@ pub(super) struct Applied<'a> {
 impl<'a> Applied<'a> {
     /// Applies `rules` in order to every key.
     pub(super) fn new(rules: &[Rule], pairs: &[Pair<'a>], others: &[&'a str]) -> Self {
-        let compiled: Vec<_> = rules.iter().map(|r| (compile(&r.pattern), dollars(&r.replacement))).collect();
+        let compiled: Vec<_> =
+            rules.iter().map(|r| (compile(&r.pattern), dollars(&r.replacement), Start::of(&r.pattern))).collect();
         let mut counts = vec![0usize; rules.len()];
         let mut apply = |key: &str| {
             let mut key = std::borrow::Cow::Borrowed(key);
-            for (i, (pattern, replacement)) in compiled.iter().enumerate() {
-                let Some(pattern) = pattern else { continue };
+            for (i, (pattern, replacement, start)) in compiled.iter().enumerate() {
+                let Some(pattern) = pattern.as_ref().filter(|_| start.may_match(&key)) else { continue };
                 if let std::borrow::Cow::Owned(new) = pattern.replace_all(&key, replacement.as_str()) {
                     counts[i] += 1;
                     key = std::borrow::Cow::Owned(new);
@@ -47,6 +48,47 @@ impl<'a> Applied<'a> {
             *n += 1;
         }
         Applied { wrong, collisions, counts }
+    }
+}
+
+/// The text that a pattern begins with, to pass over most keys without asking the expression.
+enum Start {
+    /// Stands at the start of the key.
+    Key(String),
+    /// Stands anywhere.
+    Anywhere(String),
+}
+
+impl Start {
+    fn of(pattern: &str) -> Start {
+        let (anchored, rest) = match pattern.strip_prefix('^') {
+            Some(rest) => (true, rest),
+            None => (false, pattern),
+        };
+        let mut text = String::new();
+        let mut chars = rest.chars();
+        while let Some(c) = chars.next() {
+            match c {
+                '\\' => match chars.next() {
+                    Some(e) if e.is_ascii_punctuation() => text.push(e),
+                    _ => break,
+                },
+                '(' | '[' | '{' | '$' | '.' | '|' | ')' | '^' | ']' | '}' => break,
+                '*' | '+' | '?' => {
+                    text.pop();
+                    break;
+                }
+                c => text.push(c),
+            }
+        }
+        if anchored { Start::Key(text) } else { Start::Anywhere(text) }
+    }
+
+    fn may_match(&self, key: &str) -> bool {
+        match self {
+            Start::Key(text) => key.starts_with(text.as_str()),
+            Start::Anywhere(text) => key.contains(text.as_str()),
+        }
     }
 }
 
