@@ -6,6 +6,9 @@ use super::evidence::Pair;
 /// A pair that scores less than this has nothing but its size in common.
 const WORTH_NAMING: f32 = 2.0;
 
+/// A pair without any rival, the only two of their size, needs less than that.
+const WITHOUT_RIVAL: f32 = 1.5;
+
 /// How far the best rival of a claimed pair must be behind. Of the pairs that lead by less, hardly a quarter is right on real conversions.
 const LEAD: f32 = 0.5;
 
@@ -44,7 +47,9 @@ pub(crate) fn decide(
     let mut out: Vec<Decision> = chosen
         .iter()
         .map(|c| match c {
-            Some(c) if c.score >= WORTH_NAMING && c.margin >= LEAD => {
+            Some(c)
+                if c.margin >= LEAD && (c.score >= WORTH_NAMING || (c.score >= WITHOUT_RIVAL && c.margin > 1e6)) =>
+            {
                 claimed[c.source as usize] = true;
                 Decision::Claim(c.source, confidence(c))
             }
