@@ -69,6 +69,11 @@ impl Edit {
             let to = if self.to.is_empty() { ".".to_owned() } else { format!(".{}.", self.to) };
             out.source = Cow::Owned(sample.source.replace(&needle, &to));
         }
+        // Where the edit moves numbers, none of them may be named any more by place.
+        let numbers = super::samples::template(&out.source).1.len();
+        if numbers != out.generic.len() && out.generic.contains(&true) {
+            out.generic = vec![true; numbers];
+        }
         out
     }
 

@@ -18,14 +18,21 @@ const BUDGET: usize = 2_000;
 struct Item<'a> {
     source: Vec<&'a str>,
     target: &'a str,
-    generic: bool,
+    /// For each segment whether it has a number that stands for others.
+    generic: Vec<bool>,
 }
 
 /// Rules for all samples.
 pub(super) fn solve(samples: &[Sample<'_>]) -> Vec<Rule> {
     let items: Vec<Item<'_>> = samples
         .iter()
-        .map(|s| Item { source: s.source.split('.').collect(), target: s.target, generic: s.generic })
+        .map(|s| {
+            let source: Vec<&str> = s.source.split('.').collect();
+            let mut numbers = s.generic.iter().copied();
+            let generic =
+                source.iter().map(|p| numbers.by_ref().take(template(p).1.len()).fold(false, |a, g| a | g)).collect();
+            Item { source, target: s.target, generic }
+        })
         .collect();
     let all: Vec<usize> = (0..items.len()).collect();
     let mut search = Search { items: &items, budget: BUDGET };
@@ -63,10 +70,10 @@ impl Search<'_, '_> {
         let splits = children.len() > 1 || children.keys().next().is_some_and(Option::is_some);
         let mut best: Option<Vec<Rule>> = None;
         // By a number of the path, where no item stands for other numbers.
-        if self.budget > 0 && !items.iter().any(|&i| self.items[i].generic) {
+        if self.budget > 0 {
             for (at, step) in path.iter().enumerate() {
                 let Step::Free(t) = step else { continue };
-                if !t.contains('#') {
+                if !t.contains('#') || items.iter().any(|&i| self.items[i].generic.get(at) == Some(&true)) {
                     continue;
                 }
                 let mut values: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
