@@ -11,7 +11,7 @@ use super::samples::{Sample, template};
 use super::{Rule, literal};
 
 /// How many nodes are looked at before the search settles for what it has.
-const BUDGET: usize = 2_000;
+const BUDGET: usize = 8_000;
 
 /// A pair while it is being split.
 #[derive(Clone, Debug)]
