@@ -12,8 +12,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use ckdiff::align::{Alignment, align};
-use ckdiff::checkpoint::{Checkpoint, Dtype, Format, Shape, StateDict, TensorInfo};
+use ckdiff::checkpoint::StateDict;
 use ckdiff::rules::RuleSet;
+
+#[path = "../tests/support/pairs.rs"]
+mod pairs;
+
+use pairs::{checkpoint, load};
 
 #[derive(Clone, Debug, Default)]
 struct Row {
@@ -92,81 +97,6 @@ fn mean(rows: &[Row], field: impl Fn(&Row) -> f64) -> f64 {
     }
     let n = families.len().max(1) as f64;
     families.values().map(|v| v.iter().sum::<f64>() / v.len() as f64).sum::<f64>() / n
-}
-
-/// A side in stored order: `serde_json::Value` would sort its keys.
-struct Ordered(Vec<(String, (String, Vec<u64>))>);
-
-impl<'de> serde::Deserialize<'de> for Ordered {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Rows;
-        impl<'de> serde::de::Visitor<'de> for Rows {
-            type Value = Ordered;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object of [dtype, shape]")
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Ordered, A::Error> {
-                let mut out = Vec::new();
-                while let Some(row) = map.next_entry()? {
-                    out.push(row);
-                }
-                Ok(Ordered(out))
-            }
-        }
-        d.deserialize_map(Rows)
-    }
-}
-
-#[derive(serde::Deserialize)]
-struct Pair {
-    name: String,
-    family: String,
-    source: Ordered,
-    target: Ordered,
-    truth: Vec<Truth>,
-    target_missing: Vec<String>,
-    #[serde(default)]
-    ambiguous_twins: bool,
-    #[serde(default)]
-    undiscoverable: bool,
-}
-
-#[derive(serde::Deserialize)]
-struct Truth {
-    target: String,
-    source: Vec<String>,
-    op: String,
-}
-
-fn load(path: &Path) -> Pair {
-    let bytes = std::fs::read(path).expect("a pair can be read");
-    if path.extension().is_some_and(|e| e == "gz") {
-        // Ten bytes of gzip header, then the name up to its zero byte where the flag says so.
-        let mut at = 10;
-        if bytes[3] & 8 != 0 {
-            at += bytes[at..].iter().position(|&b| b == 0).expect("a name ends") + 1;
-        }
-        let text = miniz_oxide::inflate::decompress_to_vec(&bytes[at..]).expect("the pair inflates");
-        serde_json::from_slice(&text).expect("a pair is JSON")
-    } else {
-        serde_json::from_slice(&bytes).expect("a pair is JSON")
-    }
-}
-
-fn checkpoint(side: &Ordered) -> Checkpoint {
-    let mut out = Checkpoint::new("pair.json", Format::Json);
-    for (key, (dtype, shape)) in &side.0 {
-        out.tensors.push(TensorInfo {
-            path: key.as_str().into(),
-            container: 0,
-            dtype: Dtype::parse(dtype),
-            shape: Some(Shape(shape.as_slice().into())),
-            role: Default::default(),
-            placement: None,
-        });
-    }
-    out.containers[0].tensors = out.tensors.len();
-    out
 }
 
 fn score(path: &Path, rules: &RuleSet, show: usize) -> Row {

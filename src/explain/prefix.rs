@@ -37,7 +37,7 @@ pub(super) fn explain(case: &mut Case<'_>) {
     let mut groups: Vec<(Around, Vec<u32>)> = groups.into_iter().collect();
     groups.sort_by(|a, b| (b.1.len(), &a.0).cmp(&(a.1.len(), &b.0)));
     // A prefix that one key of many has is a name like any other: rename rules tell it better.
-    let most = groups.first().map_or(0, |(_, claims)| claims.len());
+    let most = case.renamed().len();
     for (around, claims) in groups {
         let wraps = !around.given_wrappers.is_empty() || !around.wanted_wrappers.is_empty();
         if wraps || claims.len() * 20 >= most {
