@@ -34,6 +34,9 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
     (b"ARROW1", "an Arrow file: a data set, not a model", "hand over the checkpoint"),
 ];
 
+/// What a Flax checkpoint is called, and what to do with it.
+const MSGPACK: (&str, &str) = ("Flax weights (msgpack)", "load them with from_flax=True and save them as safetensors");
+
 /// Names a file whose first bytes leave no doubt.
 pub(super) fn certain(input: &mut Input) -> Option<Named> {
     let head = &input.head;
@@ -51,6 +54,10 @@ pub(super) fn certain(input: &mut Input) -> Option<Named> {
     }
     if head.get(4..8) == Some(b"TFL3") {
         return Some(("a TensorFlow Lite model".into(), CONVERT.into()));
+    }
+    // Its first byte is an opcode of pickles as well, but no pickle that anybody writes begins with an extension registry's number.
+    if is_msgpack(head) {
+        return Some((MSGPACK.0.into(), MSGPACK.1.into()));
     }
     let (_, what, remedy) = SIGNATURES.iter().find(|(mark, ..)| head.starts_with(mark))?;
     Some(((*what).into(), (*remedy).into()))
@@ -77,8 +84,8 @@ pub(super) fn likely(input: &mut Input) -> Option<Naming> {
     if suffix == "onnx" || is_onnx(&input.head) {
         return is("an ONNX model", "ckdiff does not read it; compare the PyTorch checkpoint it was exported from");
     }
-    if suffix == "msgpack" || is_msgpack(&input.head) {
-        return is("Flax weights (msgpack)", "load them with from_flax=True and save them as safetensors");
+    if suffix == "msgpack" {
+        return is(MSGPACK.0, MSGPACK.1);
     }
     match &*suffix {
         "pb" => is("a TensorFlow graph (protobuf)", CONVERT),
