@@ -13,6 +13,9 @@ use crate::rules::lexicon::Lexicon;
 /// Adds matches that names imply to what was found.
 pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Lexicon) {
     settle_equal_names(out, source, target);
+    if out.missing.is_empty() || out.unexpected.is_empty() {
+        return;
+    }
     let pairs: Vec<(u32, u32)> =
         out.matches.iter().filter(|m| m.source.len() == 1).map(|m| (m.source[0], m.target)).collect();
     // Asked from the same side whichever is the source, as the structural step is.
