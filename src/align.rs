@@ -78,6 +78,25 @@ pub struct Match {
     pub confidence: f32,
 }
 
+/// One source tensor's share in a target tensor, where a match splits, joins, stacks or takes apart.
+///
+/// Which axis that happens along, and whether the share has to be turned, follows from the shapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Piece {
+    /// Index of the target entry.
+    pub target: u32,
+    /// Which part of the target it fills, of how many (`(1, 3)`: the keys of a fused qkv); `None` for the whole.
+    pub target_part: Option<(u8, u8)>,
+    /// Which slice of a stack it fills, of how many.
+    pub target_slice: Option<(u32, u32)>,
+    /// Index of the source entry.
+    pub source: u32,
+    /// Which part of the source is taken, of how many; `None` for the whole.
+    pub source_part: Option<(u8, u8)>,
+    /// Which slice of a stack is taken, of how many.
+    pub source_slice: Option<(u32, u32)>,
+}
+
 /// Keys that belong together in some way that names and shapes cannot decide.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ambiguous {
@@ -114,6 +133,8 @@ pub struct Drop {
 pub struct Alignment {
     /// What is claimed, in target order.
     pub matches: Vec<Match>,
+    /// What the matches that split or join are made of, by target and in the order of joining.
+    pub pieces: Vec<Piece>,
     /// Target entries without a match.
     pub missing: Vec<u32>,
     /// Source entries without a match.

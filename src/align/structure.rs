@@ -8,7 +8,7 @@ use super::evidence::{Evidence, Fit, fit};
 use super::tree::{Templates, Tree};
 use super::units::{Unit, split_fused, units};
 use super::words::{Token, Words};
-use super::{Alignment, Ambiguous, How, Match, Step};
+use super::{Alignment, Ambiguous, How, Match, Piece, Step};
 use crate::checkpoint::StateDict;
 use crate::rules::lexicon::Lexicon;
 
@@ -132,12 +132,14 @@ struct Collected<'a> {
     source: &'a StateDict<'a>,
     target: &'a StateDict<'a>,
     made: Vec<Option<Match>>,
+    pieces: Vec<Piece>,
     ambiguous: Vec<Ambiguous>,
 }
 
 impl<'a> Collected<'a> {
     fn new(source: &'a StateDict<'a>, target: &'a StateDict<'a>) -> Self {
-        Collected { source, target, made: vec![None; target.entries.len()], ambiguous: Vec::new() }
+        let made = vec![None; target.entries.len()];
+        Collected { source, target, made, pieces: Vec::new(), ambiguous: Vec::new() }
     }
 
     /// Notes that source unit `a` makes target unit `b`.
@@ -147,6 +149,7 @@ impl<'a> Collected<'a> {
         } else {
             b.entries.iter().map(|&e| (e, a.entries.clone())).collect()
         };
+        self.note_pieces(a, b);
         for (target, sources) in each {
             let identical = sources.len() == 1
                 && self.source.entries[sources[0] as usize].key == self.target.entries[target as usize].key;
@@ -164,6 +167,35 @@ impl<'a> Collected<'a> {
         }
     }
 
+    /// Notes which part or slice of which tensor goes where, unless whole tensors do.
+    fn note_pieces(&mut self, a: &Unit, b: &Unit) {
+        let (n, m) = (a.entries.len(), b.entries.len());
+        if n == m && a.part.is_none() && b.part.is_none() {
+            return;
+        }
+        let piece = |source: u32, target: u32| Piece {
+            target,
+            target_part: b.part,
+            target_slice: None,
+            source,
+            source_part: a.part,
+            source_slice: None,
+        };
+        match (a.entries.as_slice(), b.entries.as_slice()) {
+            (from, to) if n == m => self.pieces.extend(from.iter().zip(to).map(|(&s, &t)| piece(s, t))),
+            (&[s], to) => {
+                let slices = to.iter().zip(0u32..);
+                self.pieces.extend(slices.map(|(&t, i)| Piece { source_slice: Some((i, m as u32)), ..piece(s, t) }));
+            }
+            (from, &[t]) => {
+                let slices = from.iter().zip(0u32..);
+                self.pieces.extend(slices.map(|(&s, i)| Piece { target_slice: Some((i, n as u32)), ..piece(s, t) }));
+            }
+            // Stacks of different heights have no order in common.
+            _ => {}
+        }
+    }
+
     /// Notes that each of `targets` may be any of `sources`; the other way round when `swap` is set.
     fn unsure(&mut self, sources: Vec<u32>, targets: Vec<u32>, swap: bool) {
         let why = "names, shapes and places fit several equally well".to_owned();
@@ -172,7 +204,17 @@ impl<'a> Collected<'a> {
     }
 
     fn finish(self) -> Alignment {
-        let mut out = Alignment { matches: self.made.into_iter().flatten().collect(), ..Alignment::default() };
+        let mut pieces = self.pieces;
+        pieces.sort_unstable();
+        let mut matches: Vec<Match> = self.made.into_iter().flatten().collect();
+        for m in matches.iter_mut().filter(|m| m.source.len() > 1) {
+            // In the order of joining, whichever order they were found in.
+            let first = pieces.partition_point(|p| p.target < m.target);
+            let place =
+                |s: u32| pieces.iter().skip(first).take_while(|p| p.target == m.target).position(|p| p.source == s);
+            m.source.sort_by_cached_key(|&s| place(s));
+        }
+        let mut out = Alignment { matches, pieces, ..Alignment::default() };
         let mut done_s = vec![false; self.source.entries.len()];
         let mut done_t = vec![false; self.target.entries.len()];
         for m in &out.matches {
@@ -258,5 +300,65 @@ fn how(a: &Unit, b: &Unit, identical: bool) -> How {
             Fit::Equal if identical => How::Identical,
             Fit::Equal => How::Renamed,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{Example, Line, RuleSet};
+
+    fn lines(text: &[&str]) -> Vec<Line> {
+        text.iter().map(|l| Line::try_from((*l).to_owned()).unwrap()).collect()
+    }
+
+    const FUSED: &[&str] = &["blocks.{0-1}.attn.qkv.weight [24, 8]", "blocks.{0-1}.attn.proj.weight [8, 8]"];
+    const APART: &[&str] =
+        &["layers.{0-1}.self_attn.{k,v,q}_proj.weight [8, 8]", "layers.{0-1}.self_attn.out_proj.weight [8, 8]"];
+
+    fn aligned(source: &[&str], target: &[&str], look: impl Fn(&Alignment, &StateDict<'_>, &StateDict<'_>)) {
+        let case = Example { source: lines(source), target: lines(target), ..Example::default() };
+        let (a, b) = case.checkpoints();
+        let (a, b) = (StateDict::below(&a, 0), StateDict::below(&b, 0));
+        look(&align(&a, &b, &RuleSet::embedded().lexicon), &a, &b);
+    }
+
+    #[test]
+    fn a_split_says_which_part_each_target_is_whatever_order_they_stand_in() {
+        aligned(FUSED, APART, |found, _, target| {
+            let part = |word: &str| {
+                let key = format!("layers.1.self_attn.{word}_proj.weight");
+                let at = target.entries.iter().position(|e| e.key.as_str() == key).unwrap() as u32;
+                found.pieces.iter().find(|p| p.target == at).unwrap().source_part
+            };
+            assert_eq!([part("q"), part("k"), part("v")], [Some((0, 3)), Some((1, 3)), Some((2, 3))]);
+        });
+    }
+
+    #[test]
+    fn what_is_joined_is_listed_in_the_order_of_joining() {
+        aligned(APART, FUSED, |found, source, target| {
+            let at = target.entries.iter().position(|e| e.key.as_str() == "blocks.1.attn.qkv.weight").unwrap() as u32;
+            let m = found.matches.iter().find(|m| m.target == at).unwrap();
+            let names: Vec<&str> = m.source.iter().map(|&s| source.entries[s as usize].key.as_str()).collect();
+            assert_eq!(names, ["q", "k", "v"].map(|w| format!("layers.1.self_attn.{w}_proj.weight")));
+        });
+    }
+
+    #[test]
+    fn experts_are_stacked_by_their_numbers() {
+        let apart = ["mlp.experts.{0-10}.up_proj.weight [8, 4]", "mlp.gate.weight [11, 4]"];
+        let stacked = ["mlp.experts.up_proj.weight [11, 8, 4]", "mlp.gate.weight [11, 4]"];
+        aligned(&apart, &stacked, |found, source, _| {
+            let of: Vec<(u32, &str)> = (found.pieces.iter())
+                .filter_map(|p| Some((p.target_slice?.0, source.entries[p.source as usize].key.as_str())))
+                .collect();
+            assert_eq!(of.len(), 11);
+            assert_eq!(of[10], (10, "mlp.experts.10.up_proj.weight"));
+            assert_eq!(of[2], (2, "mlp.experts.2.up_proj.weight"));
+        });
+        aligned(&stacked, &apart, |found, _, _| {
+            assert_eq!(found.pieces.iter().filter(|p| p.source_slice.is_some()).count(), 11);
+        });
     }
 }

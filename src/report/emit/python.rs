@@ -1,6 +1,6 @@
 //! For PyTorch alone: read, leave out, rename, change values where it takes that, load.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
 use super::literal::{python, python_path, python_raw};
@@ -145,6 +145,14 @@ fn splits<'a>(plan: &Plan<'a>) -> BTreeMap<&'a str, Vec<&'a str>> {
         if let Change::Split(source) = change {
             out.entry(source).or_default().push(target);
         }
+    }
+    // The order of the model's keys is not that of the rows: many register k, v and q in that order.
+    let target_key = |t: u32| plan.target.entries.get(t as usize).map(|e| e.key.as_str());
+    let place: HashMap<&str, (Option<(u8, u8)>, Option<(u32, u32)>)> = (plan.alignment.pieces.iter())
+        .filter_map(|p| Some((target_key(p.target)?, (p.source_part, p.source_slice))))
+        .collect();
+    for targets in out.values_mut() {
+        targets.sort_by_key(|t| place.get(t).copied().unwrap_or_default());
     }
     out
 }
