@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::checkpoint::{Checkpoint, Dtype, Format, Remark, TensorInfo};
+use crate::checkpoint::{Checkpoint, Dtype, Format, Remark, TensorInfo, Trust};
 use crate::explain::{Finding, Remedy, Severity};
 
 /// Everything that `ckdiff inspect` shows beyond the checkpoint itself.
@@ -94,7 +94,22 @@ fn tied(checkpoint: &Checkpoint) -> Vec<Vec<u32>> {
 
 /// What the reader noticed, dangerous imports among it.
 fn findings(checkpoint: &Checkpoint) -> Vec<Finding> {
-    checkpoint.remarks.iter().map(of_remark).collect()
+    checkpoint.remarks.iter().map(of_remark).map(|finding| with_imports(finding, checkpoint)).collect()
+}
+
+/// What the finding is about, whole: its examples are only the first few, and who accepts one call to `exec` has not accepted
+/// the next.
+fn with_imports(mut finding: Finding, checkpoint: &Checkpoint) -> Finding {
+    let trust = match finding.code {
+        "CK501" => Trust::Dangerous,
+        "CK502" => Trust::Unknown,
+        _ => return finding,
+    };
+    let mut names: Vec<&str> =
+        checkpoint.imports.iter().filter(|i| i.trust == trust).map(|i| i.global.as_str()).collect();
+    names.sort_unstable();
+    finding.arguments.insert("imports", names.into());
+    finding
 }
 
 /// What has to be said of the two files before their keys are compared: what the readers noticed, and code that would run.

@@ -7,6 +7,12 @@ use crate::checkpoint::{Candidate, DtypeChange, StateDict};
 use crate::compare::Difference;
 use crate::explain::{Finding, Remedy, Severity};
 
+mod facts;
+mod fingerprint;
+
+pub use facts::Fact;
+pub use fingerprint::Fingerprint;
+
 /// How much is promised. Each level allows all that the one before it does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Level {
@@ -115,6 +121,8 @@ pub struct Report<'a> {
     pub others: Vec<Candidate>,
     /// The alignment that was explained.
     pub alignment: &'a Alignment,
+    /// What differs, key by key: what the findings claim.
+    pub differences: &'a [Difference],
     /// For each match of the alignment, how well it fits.
     pub fits: Vec<Fit>,
     /// Causes, the most important first.
@@ -187,6 +195,7 @@ pub fn judge<'a>(evidence: Evidence<'a>, level: Level) -> Report<'a> {
         target,
         others,
         alignment,
+        differences,
         fits,
         findings,
         coverage,
