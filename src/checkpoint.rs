@@ -132,10 +132,29 @@ pub struct Storage {
     pub file: u32,
     /// The name the file gives it (`0`, `data/0`, an id of a legacy stream); empty where it has none.
     pub name: Box<str>,
-    /// First byte in the file, when the bytes stand there as they are (not deflated) and the place is known.
+    /// First byte in the file, when the place is known. What stands there is said by `coding`.
     pub start: Option<u64>,
-    /// Size in bytes.
+    /// Size in bytes, when unpacked.
     pub bytes: u64,
+    /// How the bytes stand in the file.
+    pub coding: Coding,
+}
+
+/// How the bytes of a storage stand in their file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coding {
+    /// As they are in memory, little-endian.
+    #[default]
+    Plain,
+    /// Big-endian: the bytes of every number are reversed.
+    Swapped,
+    /// As the deflated member of a zip archive.
+    Deflated {
+        /// Bytes in the file.
+        packed: u64,
+        /// Whether they are big-endian when unpacked.
+        swapped: bool,
+    },
 }
 
 /// One tensor of a checkpoint: everything about it but its bytes.

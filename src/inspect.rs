@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn tensors_in_the_same_memory_are_tied_and_neighbours_in_one_storage_are_not() {
         let mut c = checkpoint(&[("", None, 4)]);
-        c.storages = vec![Storage { file: 0, name: "0".into(), start: None, bytes: 48 }; 2];
+        c.storages = vec![Storage { file: 0, name: "0".into(), start: None, bytes: 48, coding: Default::default() }; 2];
         c.tensors = vec![tensor("a", 0, 0), tensor("b", 0, 6), tensor("c", 1, 0), tensor("d", 0, 0)];
         let inspection = inspect(&c);
         assert_eq!(inspection.tied, [vec![0, 3]]);

@@ -16,6 +16,8 @@ pub mod rules;
 
 pub mod read;
 
+pub mod payload;
+
 pub mod align;
 
 pub mod compare;

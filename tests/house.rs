@@ -9,6 +9,7 @@ const STAGES: &[&str] = &[
     "codes",
     "rules",
     "read",
+    "payload",
     "align",
     "compare",
     "explain",

@@ -14,7 +14,7 @@ use super::entry::{Entry, EntrySeed, Reading};
 use super::input::{Input, plain};
 use super::json::{Skip, Text};
 use super::tail;
-use crate::checkpoint::{Checkpoint, Format, Placement, Remark, Shape, Storage, TensorInfo, quoted};
+use crate::checkpoint::{Checkpoint, Coding, Format, Placement, Remark, Shape, Storage, TensorInfo, quoted};
 
 mod layout;
 
@@ -214,7 +214,7 @@ impl Header {
         // Empty tensors that stand at one place share a storage, so that a million of them cost little.
         let shared = bytes == 0 && storages.last().is_some_and(|s| s.bytes == 0 && s.start == Some(start));
         if !shared {
-            storages.push(Storage { file: 0, name: "".into(), start: Some(start), bytes });
+            storages.push(Storage { file: 0, name: "".into(), start: Some(start), bytes, coding: Coding::Plain });
         }
         Some(Placement { storage: u32::try_from(storages.len() - 1).ok()?, offset: 0, strides: None })
     }

@@ -6,7 +6,7 @@
 use super::keys::StorageKey;
 use super::loaded::{Loaded, Refusal, Run, remark, run};
 use super::world::Era;
-use crate::checkpoint::Format;
+use crate::checkpoint::{Coding, Format};
 use crate::read::pickle::{Source, Value, opcode};
 
 /// `MAGIC_NUMBER` of torch/serialization.py, little-endian.
@@ -245,7 +245,8 @@ fn place_storages(source: &Source, mut at: u64, swapped: bool, loaded: &mut Load
                 } else {
                     storage.bytes = bytes;
                 }
-                storage.start = if swapped { None } else { source.place_in_file(data) };
+                storage.start = source.place_in_file(data);
+                storage.coding = if swapped { Coding::Swapped } else { Coding::Plain };
                 at = end;
             }
             None => {

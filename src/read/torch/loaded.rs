@@ -98,7 +98,7 @@ fn open_inner(source: &Source, depth: u32) -> Inner {
                 && let Some(&Part::Storage { id, elements, .. }) = run.pickle.root.and_then(|root| run.world.part(root))
                 && let Some(storage) = run.world.storages.get(id as usize)
             {
-                inner.storage = Some((storage.dtype, elements, storage.start));
+                inner.storage = Some((storage.dtype, elements, storage.start, storage.coding));
             }
             inner.broken = loaded.cut.clone();
             for run in &loaded.runs {
@@ -164,6 +164,7 @@ pub(super) fn finish(loaded: Loaded, checkpoint: &mut Checkpoint) {
                 },
                 start: storage.start,
                 bytes: storage.bytes,
+                coding: storage.coding,
             })
             .collect();
         if let Some(root) = run.pickle.root {

@@ -3,7 +3,7 @@
 use super::keys::StorageKey;
 use super::tensors::{StoragePart, Tensor, shape};
 use super::world::{Part, TorchWorld};
-use crate::checkpoint::Dtype;
+use crate::checkpoint::{Coding, Dtype};
 use crate::read::pickle::{Heap, Value, text};
 
 /// A NumPy dtype.
@@ -154,7 +154,8 @@ fn made(
     let elements = shape.numel().unwrap_or(0);
     let mut storage = StoragePart::new(StorageKey::Text("".into()), Some(dtype), elements, wanted.unwrap_or(0));
     storage.found = true;
-    storage.start = start.filter(|_| !swapped).and_then(|at| heap.source().place_in_file(at));
+    storage.start = start.and_then(|at| heap.source().place_in_file(at));
+    storage.coding = if swapped { Coding::Swapped } else { Coding::Plain };
     let strides = if fortran && shape.rank() > 1 { Some(column_major(shape.dims())) } else { None };
     let storage = Some(world.add_storage(storage));
     Ok(Tensor { dtype: Some(dtype), shape: Some(shape), storage, strides, ..Tensor::default() })

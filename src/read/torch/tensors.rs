@@ -3,7 +3,7 @@
 use super::keys::StorageKey;
 use super::roles::{Call, tensor_call};
 use super::world::{Part, TorchWorld};
-use crate::checkpoint::{Dtype, Role, Shape};
+use crate::checkpoint::{Coding, Dtype, Role, Shape};
 use crate::read::pickle::{Heap, Value, text};
 
 /// More dimensions than any framework handles (`at::DimVector` and its bit sets end at 64).
@@ -20,8 +20,10 @@ pub(super) struct StoragePart {
     pub elements: u64,
     /// Bytes as the pickle says.
     pub bytes: u64,
-    /// First byte in the file where the bytes stand as they are.
+    /// First byte in the file.
     pub start: Option<u64>,
+    /// How the bytes stand there.
+    pub coding: Coding,
     /// Whether the file was seen to hold it.
     pub found: bool,
     /// Why its bytes cannot be had.
@@ -30,7 +32,7 @@ pub(super) struct StoragePart {
 
 impl StoragePart {
     pub(super) fn new(key: StorageKey, dtype: Option<Dtype>, elements: u64, bytes: u64) -> Self {
-        StoragePart { key, dtype, elements, bytes, start: None, found: false, wrong: None }
+        StoragePart { key, dtype, elements, bytes, start: None, coding: Coding::Plain, found: false, wrong: None }
     }
 }
 

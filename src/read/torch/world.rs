@@ -6,7 +6,7 @@ use super::keys::{KeyMap, StorageKey};
 use super::numpy::{self, Element};
 use super::roles::{Call, DTYPE, FUTURE, STORAGE, UNTYPED, call_of, dtype_of, from, number_of, storage_class};
 use super::tensors::{self, StoragePart, Tensor};
-use crate::checkpoint::{Dtype, Role};
+use crate::checkpoint::{Coding, Dtype, Role};
 use crate::read::pickle::{Far, Heap, Source, Value, World, text};
 
 /// Which container a pickle lies in: they differ in what persistent ids say.
@@ -61,8 +61,8 @@ pub(super) struct Inner {
     pub globals: Vec<(crate::read::pickle::Global, String)>,
     /// Why it broke off.
     pub broken: Option<String>,
-    /// The storage that it is: dtype, elements, first byte in the file.
-    pub storage: Option<(Option<Dtype>, u64, Option<u64>)>,
+    /// The storage that it is: dtype, elements, first byte in the file, how it stands there.
+    pub storage: Option<(Option<Dtype>, u64, Option<u64>, Coding)>,
 }
 
 /// Pickles within pickles deeper than this are not read, and said so.
@@ -229,10 +229,11 @@ impl TorchWorld {
             (self.open)(&source, self.depth + 1)
         };
         let value = match inner.storage.filter(|_| torch) {
-            Some((dtype, elements, start)) => {
+            Some((dtype, elements, start, coding)) => {
                 let bytes = elements.saturating_mul(u64::from(dtype.map_or(8, Dtype::bits))).div_ceil(8);
                 let mut storage = StoragePart::new(StorageKey::Text("".into()), dtype, elements, bytes);
                 storage.start = start;
+                storage.coding = coding;
                 storage.found = true;
                 let id = self.add_storage(storage);
                 self.add(Part::Storage { id, offset: 0, elements })

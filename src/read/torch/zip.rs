@@ -5,7 +5,7 @@ use super::keys::{KeyMap, StorageKey};
 use super::loaded::{Loaded, Refusal, Run, remark, run};
 use super::script;
 use super::world::{Era, TorchWorld};
-use crate::checkpoint::Format;
+use crate::checkpoint::{Coding, Format};
 use crate::read::pickle::Source;
 
 /// Pickles and code that are unpacked, at most each; stored members are read in place.
@@ -259,9 +259,12 @@ fn place_storages(
                 if !local.agrees && disagree.len() < 5 {
                     disagree.push(String::from_utf8_lossy(archive.name(member)).into_owned());
                 }
-                storage.start = (member.method == 0 && !swapped)
-                    .then_some(local.data)
-                    .and_then(|at| archive.source.place_in_file(at));
+                storage.start = archive.source.place_in_file(local.data);
+                storage.coding = match (member.method, swapped) {
+                    (0, false) => Coding::Plain,
+                    (0, true) => Coding::Swapped,
+                    (_, swapped) => Coding::Deflated { packed: member.packed, swapped },
+                };
                 None
             }
         };
