@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::judge::Level;
 use crate::report::emit::Form;
+use crate::report::subject::Sheet;
 
 const USAGE: &str = "ckdiff [OPTIONS] <SOURCE> <TARGET>\n       ckdiff [OPTIONS] <COMMAND>";
 
@@ -166,6 +167,36 @@ pub enum FormatArg {
     Text,
     /// For programs, version 1
     Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// Annotations of a GitHub Actions log
+    Github,
+    /// A comment on a pull request
+    Markdown,
+}
+
+impl FormatArg {
+    /// Text or JSON, or one of the formats that are made for any number of subjects.
+    pub fn kind(self) -> FormatKind {
+        match self {
+            FormatArg::Text => FormatKind::Text,
+            FormatArg::Json => FormatKind::Json,
+            FormatArg::Sarif => FormatKind::Sheet(Sheet::Sarif),
+            FormatArg::Github => FormatKind::Sheet(Sheet::Github),
+            FormatArg::Markdown => FormatKind::Sheet(Sheet::Markdown),
+        }
+    }
+}
+
+/// What a command must do for a format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FormatKind {
+    /// Write text.
+    Text,
+    /// Write JSON.
+    Json,
+    /// Hand over subjects.
+    Sheet(Sheet),
 }
 
 /// Values of `--emit`.

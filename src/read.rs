@@ -10,6 +10,7 @@ mod expected;
 mod foreign;
 mod input;
 mod json;
+mod lines;
 pub mod log;
 mod names;
 pub mod pickle;
@@ -20,6 +21,7 @@ mod tail;
 pub mod torch;
 
 use input::{Input, Named};
+pub use lines::key_lines;
 
 /// Why a path could not be read at all.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,15 @@
-//! Renderers: from a [`crate::judge::Report`] to text or JSON. None of them prints; each writes to what it is given.
+//! Renderers: from a [`crate::judge::Report`] to text, JSON and what review tools read. None of them prints; each writes to what it is given.
 
+pub mod base;
 pub mod emit;
 pub mod explain;
+pub mod github;
 pub mod inspect;
 pub mod json;
+pub mod markdown;
 pub mod rules;
+pub mod sarif;
 pub mod snapshot;
 pub mod style;
+pub mod subject;
 pub mod text;

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use crate::cli::{Cli, ColorArg, Command};
+use clap::ValueEnum as _;
+
+use crate::cli::{Cli, ColorArg, Command, FormatKind};
 use crate::report::style::Style;
 use crate::rules::RuleSet;
 
@@ -67,6 +69,7 @@ pub fn run(cli: &Cli, style: &Style, out: &mut dyn Write) -> Result<Status, Fail
         let what = format!("{}: a path before a command has no meaning", path.display());
         return Err(Failure::new(what).help("for a file that is called like a command, write ./ before its name"));
     }
+    applies(cli)?;
     match &cli.command {
         None => verdict::run(cli, &cli.verdict, style, out),
         Some(Command::Inspect(args)) => inspect::run(cli, args, style, out),
@@ -74,6 +77,22 @@ pub fn run(cli: &Cli, style: &Style, out: &mut dyn Write) -> Result<Status, Fail
         Some(Command::Explain(args)) => explain::run(cli, args, style, out),
         Some(Command::Rules(args)) => rules::run(cli, args, style, out),
     }
+}
+
+/// A format that a command has no use for is refused: text where SARIF was asked for would end in somebody's upload.
+fn applies(cli: &Cli) -> Result<(), Failure> {
+    let format = cli.common.format;
+    let (command, instead) = match &cli.command {
+        Some(Command::Explain(_)) => ("explain", "text and json"),
+        Some(Command::Rules(_)) => ("rules", "text and json"),
+        Some(Command::Snapshot(_)) => ("snapshot", "expected.json alone; leave --format out"),
+        None | Some(Command::Inspect(_)) => return Ok(()),
+    };
+    if matches!(format.kind(), FormatKind::Text | FormatKind::Json) {
+        return Ok(());
+    }
+    let name = format.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
+    Err(Failure::new(format!("--format {name} has no meaning for `{command}`")).help(format!("it writes {instead}")))
 }
 
 /// The rules that ship with the program, and the user's over them.

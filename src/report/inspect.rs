@@ -5,4 +5,5 @@ mod json;
 mod text;
 
 pub use json::json;
+pub(super) use text::summary;
 pub use text::text;

@@ -83,7 +83,7 @@ fn asides(report: &Report<'_>) -> Vec<String> {
 }
 
 /// `torch zip, `state_dict`, 730 tensors, 20.9 M parameters`
-fn summary(side: &StateDict<'_>) -> String {
+pub(super) fn summary(side: &StateDict<'_>) -> String {
     let mut parts = Vec::new();
     if let Some(name) = spoken(side.checkpoint.format) {
         parts.push(name.to_owned());
@@ -176,15 +176,26 @@ fn left_out(report: &Report<'_>) -> String {
     }
 }
 
-/// The verdict in words, last.
+/// The verdict in words: `loads after the fix, not as it is`.
+pub(super) fn words(report: &Report<'_>) -> String {
+    match report.verdict {
+        Verdict::Loads if report.holds => "loads as it is".to_owned(),
+        Verdict::Loads => "loads, and should not be used as it is: see the error above".to_owned(),
+        Verdict::LoadsAfterFix => "loads after the fix, not as it is".to_owned(),
+        Verdict::DoesNotLoad if report.needs == Remedy::Resize => "loads after the resize, not as it is".to_owned(),
+        Verdict::DoesNotLoad => format!("does not load{}", left_out(report)),
+    }
+}
+
+/// The verdict and what would accept it, last.
 fn answer(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let resizable = report.needs == Remedy::Resize;
-    let (words, tone) = match report.verdict {
-        Verdict::Loads if report.holds => ("loads as it is".to_owned(), Tone::Good),
-        Verdict::Loads => ("loads, and should not be used as it is: see the error above".to_owned(), Tone::Bad),
-        Verdict::LoadsAfterFix => ("loads after the fix, not as it is".to_owned(), Tone::Doubtful),
-        Verdict::DoesNotLoad if resizable => ("loads after the resize, not as it is".to_owned(), Tone::Doubtful),
-        Verdict::DoesNotLoad => (format!("does not load{}", left_out(report)), Tone::Bad),
+    let words = words(report);
+    let tone = match report.verdict {
+        Verdict::Loads if report.holds => Tone::Good,
+        Verdict::LoadsAfterFix => Tone::Doubtful,
+        Verdict::DoesNotLoad if resizable => Tone::Doubtful,
+        Verdict::Loads | Verdict::DoesNotLoad => Tone::Bad,
     };
     let level = match (report.holds, report.level) {
         (true, Level::Strict) => String::new(),

@@ -44,7 +44,7 @@ pub(super) fn run(cli: &Cli, args: &ExplainArgs, style: &Style, out: &mut dyn Wr
     let report = Explained { path: &args.file, log: &log, findings: &findings, known, alignment: &alignment };
     deliver(cli, out, |out| match cli.common.format {
         FormatArg::Text => text(&report, style, out),
-        FormatArg::Json => json(&report, out),
+        _ => json(&report, out),
     })?;
     Ok(match findings.iter().map(|f| f.severity).max() {
         _ if log.is_empty() && findings.is_empty() => Status::Unfinished,

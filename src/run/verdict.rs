@@ -9,14 +9,16 @@ use clap::CommandFactory as _;
 use super::{Failure, Status, deliver, rules, suggest};
 use crate::align::align;
 use crate::checkpoint::{Candidate, Checkpoint, StateDict, quoted};
-use crate::cli::{Cli, FormatArg, VerdictArgs};
+use crate::cli::{Cli, FormatKind, VerdictArgs};
 use crate::compare::compare;
 use crate::explain::{add_container, explain};
 use crate::inspect;
 use crate::judge::{Evidence, judge};
 use crate::read::read;
+use crate::report::base::Base;
 use crate::report::emit::{self, Plan};
 use crate::report::style::Style;
+use crate::report::subject::Subject;
 use crate::report::{json, text};
 
 /// Reads both sides, aligns, compares, explains, judges, and writes the report.
@@ -52,9 +54,10 @@ pub(super) fn run(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Wr
         deliver(cli, out, |out| emit::write(form.into(), &plan, out))?;
         return Ok(if report.holds { Status::Holds } else { Status::Fails });
     }
-    deliver(cli, out, |out| match cli.common.format {
-        FormatArg::Text => text::verdict(&report, style, out),
-        FormatArg::Json => json::verdict(&report, out),
+    deliver(cli, out, |out| match cli.common.format.kind() {
+        FormatKind::Text => text::verdict(&report, style, out),
+        FormatKind::Json => json::verdict(&report, out),
+        FormatKind::Sheet(sheet) => sheet.write(&[Subject::verdict("", &report, &Base::here())], out),
     })?;
     Ok(if report.holds { Status::Holds } else { Status::Fails })
 }

@@ -43,6 +43,12 @@ pub fn text(inspection: &Inspection<'_>, style: &Style, out: &mut dyn Write) -> 
 fn head(inspection: &Inspection<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let c = inspection.checkpoint;
     let name = c.path.file_name().map_or_else(|| c.path.to_string_lossy(), |n| n.to_string_lossy());
+    writeln!(out, "{}   {}", style.paint(Tone::Title, &escaped(&name)), summary(inspection))
+}
+
+/// `torch zip, 730 tensors, 18.7 M parameters, 3,392 bytes`
+pub(in crate::report) fn summary(inspection: &Inspection<'_>) -> String {
+    let c = inspection.checkpoint;
     let mut parts = vec![spoken(c.format).unwrap_or("list of keys").to_owned()];
     if c.files.len() > 1 {
         parts.push(plural(c.files.len(), "file"));
@@ -57,7 +63,7 @@ fn head(inspection: &Inspection<'_>, style: &Style, out: &mut dyn Write) -> io::
     if !c.complete {
         parts.push("not whole".into());
     }
-    writeln!(out, "{}   {}", style.paint(Tone::Title, &escaped(&name)), parts.join(", "))
+    parts.join(", ")
 }
 
 /// The dicts that hold tensors, where there is more than the top level.
