@@ -7,6 +7,7 @@ use crate::checkpoint::StateDict;
 use crate::compare::Difference;
 use crate::rules::RuleSet;
 
+mod biases;
 mod blocks;
 mod buffers;
 mod case;
@@ -18,6 +19,7 @@ mod file;
 mod fold;
 mod groups;
 mod lists;
+mod pairs;
 mod picked;
 mod prefix;
 mod renamed;
@@ -28,6 +30,7 @@ mod tied;
 mod width;
 
 pub use fold::{Folded, fold_keys, roots};
+pub use pairs::align_text;
 pub use picked::add_container;
 pub use text::explain_text;
 
@@ -120,6 +123,7 @@ pub fn explain(
     width::explain(&mut case);
     sizes::explain(&mut case);
     dtypes::explain(&mut case);
+    biases::explain(&mut case);
     file::wrong(&mut case);
     rest::explain(&mut case);
     case.close()

@@ -6,7 +6,7 @@ use super::case::{Case, Cause, Rank, count};
 use super::{Remedy, Severity};
 use crate::checkpoint::{Entry, Format};
 use crate::compare::Difference;
-use crate::rules::{Buffer, Filled};
+use crate::rules::{Buffer, Filled, Form};
 
 /// What is amiss with the buffers of one rule.
 #[derive(Default)]
@@ -67,10 +67,20 @@ fn norms_amiss<'a>(case: &Case<'a>) -> HashSet<(bool, &'a str)> {
 
 /// The rule that knows the entry as a buffer.
 fn of<'a>(case: &Case<'a>, entry: &Entry<'a>) -> Option<&'a Buffer> {
-    let mut rules = case.rules.buffers.get(entry.key).filter(|b| b.form.fits(entry.shape()));
+    let mut rules =
+        case.rules.buffers.get(entry.key).filter(|b| b.form.fits(entry.shape()) || mask_of_a_text(case, b, entry));
     let first = rules.next()?;
     // What only the file can fill wins over the many that the model fills.
     Some(rules.find(|b| b.filled == Filled::ByTheFile).unwrap_or(first))
+}
+
+/// Whether a text without shapes names a causal mask: a `bias` with a `masked_bias` beside it in the checkpoint.
+fn mask_of_a_text(case: &Case<'_>, buffer: &Buffer, entry: &Entry<'_>) -> bool {
+    let beside = |e: &Entry<'_>| e.key.leaf() == "masked_bias" && e.key.module() == entry.key.module();
+    case.partial()
+        && buffer.form == Form::CausalMask
+        && entry.shape().is_none()
+        && case.source.entries.iter().any(beside)
 }
 
 /// `3 missing, 2 of another size`.

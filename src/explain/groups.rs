@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::Remedy;
 use super::case::{Case, Cause, Rank, count};
-use crate::checkpoint::Key;
+use crate::checkpoint::{Entry, Key};
 use crate::compare::Difference;
 use crate::rules::{Group, GroupPart, GroupRemedy, Role};
 
@@ -50,6 +50,7 @@ pub(super) fn explain(case: &mut Case<'_>) {
             }
         }
     }
+    undecided(case, &mut members);
     // What was joined from several tensors: a quantised weight.
     for (difference, fact) in case.open() {
         let Difference::Renamed { matched } = *fact else { continue };
@@ -64,6 +65,38 @@ pub(super) fn explain(case: &mut Case<'_>) {
         if let Some(group) = case.rules.groups.get(group) {
             explain_one(case, group, &members);
         }
+    }
+}
+
+/// Adds groups that no shape could decide, where every key of both sides plays a part in one rule.
+fn undecided<'a>(case: &Case<'a>, members: &mut BTreeMap<usize, Vec<Member<'a>>>) {
+    for (difference, fact) in case.open() {
+        let Difference::Ambiguous { group } = *fact else { continue };
+        let Some(group) = case.alignment.ambiguous.get(group as usize) else { continue };
+        let source = group.source.iter().filter_map(|&s| case.source.entries.get(s as usize));
+        let target = group.target.iter().filter_map(|&t| case.target.entries.get(t as usize));
+        let all: Vec<(bool, &Entry<'a>)> = source.map(|e| (true, e)).chain(target.map(|e| (false, e))).collect();
+        if all.iter().any(|(_, e)| e.shape().is_some()) {
+            continue;
+        }
+        let role = |given: bool, entry: &Entry<'a>, group: usize| {
+            let mut roles = case.rules.group_roles.get(entry.key);
+            let sign = |part| match part {
+                GroupPart::Given(_) => given,
+                GroupPart::Wanted(_) => !given,
+                _ => false,
+            };
+            roles.find(|r| r.group == group && sign(r.part)).map(|r| r.part)
+        };
+        let Some((_, first)) = all.first() else { continue };
+        let groups: BTreeSet<usize> = case.rules.group_roles.get(first.key).map(|r| r.group).collect();
+        let Some(&rule) = groups.iter().find(|&&g| all.iter().all(|(given, e)| role(*given, e, g).is_some())) else {
+            continue;
+        };
+        let list = members.entry(rule).or_default();
+        list.extend(
+            all.iter().filter_map(|(given, e)| Some(Member { difference, key: e.key, part: role(*given, e, rule)? })),
+        );
     }
 }
 
@@ -91,7 +124,12 @@ fn explain_one(case: &mut Case<'_>, group: &Group, members: &[Member<'_>]) {
                 .any(|m| modules.contains(m))
     };
     let mut claims: Vec<u32> = members.iter().filter(|m| m.is_sign() || beside(m.key)).map(|m| m.difference).collect();
-    let keys = modules.len();
+    // One module may have its signs in several on the other side (q, k and v), or in one of its own.
+    let on = |given: bool| {
+        let signs = members.iter().filter(|m| m.is_sign() && matches!(m.part, GroupPart::Given(_)) == given);
+        signs.map(|m| module(case, m.key)).collect::<HashSet<String>>().len()
+    };
+    let keys = [on(true), on(false)].into_iter().filter(|&n| n > 0).min().unwrap_or(0);
     let also_wanted = |key: Key<'_>| {
         let mut roles = case.rules.group_roles.get(key);
         let this = |r: &Role| case.rules.groups.get(r.group).is_some_and(|g| g.rule == group.rule);

@@ -59,7 +59,9 @@ fn cause(case: &Case<'_>, how: How, keys: usize) -> Cause {
     if code == "CK104" {
         cause = cause.by(case.rules.diagnosis(Diagnosis::Renamed)).help(renames(case));
     } else {
-        let rule = case.rules.about.iter().find(|rule| rule.code.as_deref() == Some(code));
+        // Groups have signs of their own, which these keys did not show.
+        let law = |id: &str| !id.starts_with("groups/");
+        let rule = case.rules.about.iter().find(|rule| rule.code.as_deref() == Some(code) && law(&rule.id));
         cause = cause.by(rule).help(help);
     }
     cause

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Finding, Remedy, Severity};
 use crate::codes;
 use crate::read::log::{KeyError, LogReport, Lookup};
-use crate::rules::{Grade, RuleSet};
+use crate::rules::{Diagnosis, Grade, Law, RuleSet};
 
 /// Puts what the text says by itself together with the causes that its lists of keys gave, most important first.
 pub fn explain_text(log: &LogReport, mut causes: Vec<Finding>, rules: &RuleSet) -> Vec<Finding> {
@@ -19,7 +19,7 @@ pub fn explain_text(log: &LogReport, mut causes: Vec<Finding>, rules: &RuleSet) 
     if listed > 0 {
         causes.append(&mut out);
         out = causes;
-        if let Some(finding) = lone.iter().find_map(|e| entry(e)).filter(|_| out.is_empty()) {
+        if let Some(finding) = lone.iter().find_map(|e| entry(e, rules)).filter(|_| out.is_empty()) {
             out.push(finding);
         }
     } else {
@@ -29,6 +29,10 @@ pub fn explain_text(log: &LogReport, mut causes: Vec<Finding>, rules: &RuleSet) 
         if out.is_empty() {
             out.extend(lone.iter().filter_map(|e| lone_key(e, log, rules)));
         }
+    }
+    for finding in &mut out {
+        unnamed_table(finding, log);
+        tied_output(finding, log, rules);
     }
     // Loaders that only warn have gone on: a new head is what fine-tuning asks for.
     if WARNING_ONLY.contains(&log.kind.as_str()) {
@@ -41,6 +45,45 @@ pub fn explain_text(log: &LogReport, mut causes: Vec<Finding>, rules: &RuleSet) 
     out.dedup_by(|a, b| a.message == b.message);
     out.truncate(MOST);
     out
+}
+
+/// `Trying to set a tensor of shape … in "weight"`: the module is not named, but tables of so many rows are vocabularies.
+fn unnamed_table(finding: &mut Finding, log: &LogReport) {
+    const ROWS: u64 = 5000;
+    let [only] = log.size_mismatches.as_slice() else { return };
+    let (from, to) = (only.source.dims(), only.target.dims());
+    let large = from.first().is_some_and(|&n| n >= ROWS) && to.first().is_some_and(|&n| n >= ROWS);
+    if only.key != "weight" || finding.code != "CK201" || !large {
+        return;
+    }
+    if let Some(reading) = Law::Vocabulary.read(from, to) {
+        finding.code = "CK205";
+        finding.rule = Some("shapes/vocabulary".to_owned());
+        finding.message =
+            format!("{} in a `weight` whose module is not named: an embedding or output layer", reading.words);
+        finding.help =
+            "resize_token_embeddings(len(tokenizer)) before loading, or take config.json and weights of one model"
+                .to_owned();
+        finding.confidence = 0.8;
+        finding.arguments.extend(reading.facts);
+    }
+}
+
+/// An output layer alone that is missing is mostly the input embedding once more, which is saved once.
+fn tied_output(finding: &mut Finding, log: &LogReport, rules: &RuleSet) {
+    let alone = log.unexpected_keys.is_empty() && log.size_mismatches.is_empty() && !log.truncated;
+    let key = |k: &str| rules.tied.iter().find(|t| t.absent.contains(crate::checkpoint::Key(k)));
+    let [only] = log.missing_keys.as_slice() else { return };
+    if let Some(tied) = key(only).filter(|_| alone && matches!(finding.code, "CK101" | "CK107")) {
+        finding.code = "CK403";
+        finding.rule = Some(tied.rule.clone());
+        finding.message = format!(
+            "`{only}` alone is missing: mostly it shares the memory of the input embedding, and is then saved once"
+        );
+        finding.help = "where the configuration ties them (tie_word_embeddings), load with strict=False and call tie_weights(); otherwise the checkpoint lacks the output layer".to_owned();
+        finding.confidence = 0.7;
+        finding.remedy = Remedy::Edit;
+    }
 }
 
 /// Forms of text that are warnings: the program went on.
@@ -100,11 +143,12 @@ fn said(log: &LogReport, rules: &RuleSet) -> Vec<Finding> {
 }
 
 /// `KeyError: 'state_dict'`: an entry of the file.
-fn entry(error: &KeyError) -> Option<Finding> {
-    if error.key.contains('.') || error.looked_up_in != Lookup::File {
+fn entry(error: &KeyError, rules: &RuleSet) -> Option<Finding> {
+    let key = &error.key;
+    let usual = rules.words(Diagnosis::Container).iter().any(|w| w == key);
+    if key.contains('.') || !(error.looked_up_in == Lookup::File || error.looked_up_in == Lookup::Unknown && usual) {
         return None;
     }
-    let key = &error.key;
     let message = format!(
         "the checkpoint has no entry `{key}`: it is a bare state_dict, keeps its weights under another name, or is not one of this program's"
     );
@@ -121,7 +165,7 @@ fn entry(error: &KeyError) -> Option<Finding> {
 
 /// The cause of one key that a lookup failed on.
 fn lone_key(error: &KeyError, log: &LogReport, rules: &RuleSet) -> Option<Finding> {
-    if let Some(finding) = entry(error) {
+    if let Some(finding) = entry(error, rules) {
         return Some(finding);
     }
     let key = &error.key;

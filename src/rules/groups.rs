@@ -131,6 +131,8 @@ pub enum Diagnosis {
     Leftover,
     /// A whole module of the model that the checkpoint does not have.
     Fresh,
+    /// A bias that the layers of one side do not have.
+    Bias,
     /// Several answers are possible.
     Ambiguous,
     /// A key whose memory another key has as well.

@@ -6,11 +6,10 @@ use std::path::Path;
 
 use super::verdict::{first_with_tensors, most_identical};
 use super::{Failure, Status, deliver, rules};
-use crate::align::align;
 use crate::checkpoint::{Checkpoint, StateDict};
 use crate::cli::{Cli, ExplainArgs, FormatArg};
 use crate::compare::compare;
-use crate::explain::{Severity, explain, explain_text};
+use crate::explain::{Severity, align_text, explain, explain_text};
 use crate::read::log::{self, LogReport, MOST_BYTES};
 use crate::read::read;
 use crate::report::emit::{self, Plan};
@@ -28,7 +27,7 @@ pub(super) fn run(cli: &Cli, args: &ExplainArgs, style: &Style, out: &mut dyn Wr
     let chosen = if known.source { container(&source, &log, &wanted) } else { 0 };
     let source = StateDict::below(&source, chosen);
     let target = wanted;
-    let alignment = align(&source, &target, &rules);
+    let alignment = align_text(&log, &source, &target, &rules);
     let differences = compare(&source, &target, &alignment);
     let causes = explain(&source, &target, &alignment, &differences, &rules);
     let findings = explain_text(&log, causes, &rules);

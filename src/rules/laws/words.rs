@@ -33,6 +33,9 @@ pub(super) fn token_grid(from: &[u64], to: &[u64]) -> Option<Reading> {
         && d == same
         && a.len() == 2
         && b.len() == 2
+        // `(1, 14, 14, 384)` with another width is no plane of 14×384.
+        && a.first() == a.last()
+        && b.first() == b.last()
     {
         return Some(planes(a, b));
     }
