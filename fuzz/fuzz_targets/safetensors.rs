@@ -1,0 +1,3 @@
+#![no_main]
+
+ckdiff_fuzz::target!(safetensors);
