@@ -254,6 +254,8 @@ pub enum Format {
     SafetensorsSharded,
     /// Several torch files under an index.
     TorchSharded,
+    /// A folder of `torch.distributed.checkpoint`: `.metadata` and `.distcp` files.
+    TorchDistributed,
     /// expected.json and its kin: keys without data.
     Json,
     /// Keys parsed from an error text.
@@ -272,6 +274,7 @@ impl Format {
             Format::Safetensors => "safetensors",
             Format::SafetensorsSharded => "safetensors-sharded",
             Format::TorchSharded => "torch-sharded",
+            Format::TorchDistributed => "torch-dcp",
             Format::Json => "json",
             Format::Text => "text",
         }

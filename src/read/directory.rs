@@ -5,8 +5,10 @@ use std::path::Path;
 use super::ReadError;
 use super::expected::{self, Json};
 use super::input::{self, Input, Named, name_of};
-use super::sharded::{self, numbered};
+use super::sharded::{self, Inside, numbered};
 use crate::checkpoint::{Checkpoint, Format, Remark, quoted};
+
+mod beside;
 
 /// Suffixes of files that hold weights, the ones that loaders prefer first.
 const WEIGHTS: &[&str] = &["safetensors", "bin", "pth", "pt", "ckpt", "pkl"];
@@ -48,12 +50,35 @@ pub(super) fn read(folder: &Path) -> Result<Checkpoint, ReadError> {
             let what = format!("a folder with several checkpoints: {}{more}", shown.join(", "));
             return Err(refuse(folder, what, "hand over one of them"));
         }
-        Choice::None => return Err(without_weights(folder, &names)),
+        Choice::None => match distributed(folder, &names)? {
+            Some(checkpoint) => checkpoint,
+            None => return Err(without_weights(folder, &names)),
+        },
     };
     out.path = folder.into();
     out.remarks.extend(passed_over(&names, &out));
     out.remarks.extend(remote_code(folder, &names));
+    beside::look(folder, &names, &mut out);
     Ok(out)
+}
+
+/// A folder of `torch.distributed.checkpoint` with its parts; `None` where it is none.
+fn distributed(folder: &Path, names: &[String]) -> Result<Option<Checkpoint>, ReadError> {
+    let has = |end: &str| names.iter().any(|n| n.ends_with(end));
+    if !names.iter().any(|n| n == ".metadata") || !has(".distcp") {
+        return Ok(None);
+    }
+    let open = |name: &str| match sharded::resolve(folder, name) {
+        Inside::Here(path) => match input::open(&path) {
+            Ok(Named::File(input)) => Ok(input.file),
+            Ok(Named::Directory) => Err("a folder".into()),
+            Err(e) => Err(e.what),
+        },
+        Inside::Missing => Err("no such file".into()),
+        Inside::Outside(why) => Err(why),
+    };
+    let metadata = open(".metadata").map_err(|why| refuse(folder, format!(".metadata: {why}"), "fetch it again"))?;
+    super::torch::distributed::read(folder, metadata, &open)
 }
 
 fn refuse(folder: &Path, what: String, remedy: &str) -> ReadError {

@@ -1,6 +1,7 @@
 //! PyTorch checkpoints in every container they had, and plain pickles of NumPy arrays. Nothing is ever run.
 
 mod archive;
+pub(super) mod distributed;
 mod keys;
 mod legacy;
 mod loaded;

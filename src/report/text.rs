@@ -110,6 +110,7 @@ pub(super) fn spoken(format: Format) -> Option<&'static str> {
         Format::Safetensors => "safetensors",
         Format::SafetensorsSharded => "sharded safetensors",
         Format::TorchSharded => "sharded torch files",
+        Format::TorchDistributed => "torch.distributed.checkpoint",
         Format::Json => return None,
         Format::Text => "keys of an error text",
     })
