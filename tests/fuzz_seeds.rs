@@ -80,6 +80,8 @@ fn seeds(target: &str) -> Inputs {
                 }
                 out.insert(folder.to_owned(), whole);
             }
+            let part = |name: &str| bytes(&root().join("tests/checkpoints/dcp").join(name));
+            out.insert("dcp".to_owned(), [&part(".metadata"), targets::NEXT_FILE, &part("__0_0.distcp")].concat());
         }
         "expected" => {
             let list = |p: &&PathBuf| p.extension().is_some_and(|e| e == "json") && !p.ends_with("manifest.json");

@@ -86,18 +86,22 @@ pub fn safetensors(data: &[u8]) {
     shown(found, data.len());
 }
 
-/// An index of shards with up to four of them, read by the index and by the folder; pieces stand between [`NEXT_FILE`].
+/// Several files in a folder; pieces stand between [`NEXT_FILE`]. An index of shards with up to four of them, read by the index
+/// and by the folder; or, where the first piece begins as a pickle does, the metadata of `torch.distributed.checkpoint` and its parts.
 pub fn sharded(data: &[u8]) {
     let folder = folder();
     folder.clear();
     let mut pieces = pieces(data);
-    let index = folder.file("m.bin.index.json", pieces.next().unwrap_or_default());
+    let first = pieces.next().unwrap_or_default();
+    let distributed = first.starts_with(b"\x80");
+    let index = folder.file(if distributed { ".metadata" } else { "m.bin.index.json" }, first);
     for (n, piece) in pieces.take(4).enumerate() {
-        folder.file(&format!("m-{}-of-3.bin", n + 1), piece);
+        let name = if distributed { format!("__{n}_0.distcp") } else { format!("m-{}-of-3.bin", n + 1) };
+        folder.file(&name, piece);
     }
     shown(read(&index), data.len());
     shown(read(folder.0.path()), data.len());
-    if data.starts_with(NEXT_FILE) {
+    if first.is_empty() {
         // Without an index the names say what belongs together.
         let _ = std::fs::remove_file(&index);
         shown(read(folder.0.path()), data.len());
