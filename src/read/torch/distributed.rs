@@ -284,7 +284,7 @@ fn parts_of(items: Vec<Item>, places: &HashMap<String, usize>, open: Open<'_>, o
             match loaded::open(&section, 1) {
                 Ok(Some(part)) => {
                     let mut found = loaded::gather_all(&part);
-                    found.globals.retain(|(g, _)| seen.insert((g.name.clone().into(), g.called, g.odd)));
+                    found.globals.retain(|(g, _)| seen.insert((g.name.clone(), g.called, g.odd)));
                     within(found, &place, all);
                     if count.get(&*item.key) == Some(&1)
                         && let Some(&at) = places.get(&item.key)
