@@ -17,6 +17,8 @@ mod tree;
 mod units;
 mod words;
 
+pub(crate) use renames::dollars;
+
 /// How a target key comes out of its sources, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum How {

@@ -30,6 +30,8 @@ pub mod judge;
 
 pub mod inspect;
 
+pub mod convert;
+
 pub mod report;
 
 pub mod cli;

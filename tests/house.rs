@@ -15,6 +15,7 @@ const STAGES: &[&str] = &[
     "explain",
     "judge",
     "inspect",
+    "convert",
     "report",
     "cli",
     "run",

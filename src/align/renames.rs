@@ -107,7 +107,7 @@ fn compile(pattern: &str) -> Option<Regex> {
 }
 
 /// A replacement in the notation of the regex crate.
-fn dollars(replacement: &str) -> String {
+pub(crate) fn dollars(replacement: &str) -> String {
     let mut out = String::with_capacity(replacement.len() + 8);
     let mut chars = replacement.chars().peekable();
     while let Some(c) = chars.next() {

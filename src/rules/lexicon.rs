@@ -74,6 +74,9 @@ pub struct Fusion {
     pub whole: String,
     /// The concepts of its parts, in the usual order.
     pub parts: Vec<String>,
+    /// Names under which some models keep the parts' rows group by group (head by head) and others one part after another.
+    #[serde(default)]
+    pub grouped: Vec<String>,
 }
 
 /// A weight that a quantiser replaces by several tensors.
@@ -121,6 +124,12 @@ pub struct Lexicon {
 }
 
 impl Lexicon {
+    /// Whether the rows of a fused tensor of this name may come in groups, one for each head: its name does not tell.
+    pub fn may_be_grouped(&self, key: &str) -> bool {
+        let names = |f: &'_ Fusion| key.split('.').any(|segment| f.grouped.iter().any(|g| g == segment));
+        self.fusions.iter().any(names)
+    }
+
     /// Adds one file's entries.
     ///
     /// # Errors

@@ -1,0 +1,102 @@
+//! From one shape to another without changing a value: what has to be turned or named anew.
+
+use super::plan::Step;
+
+/// The orders in which frameworks keep the dimensions of one kind of tensor, as permutations towards PyTorch's and back.
+///
+/// Two dimensions: `nn.Linear` against Conv1D of GPT-2 and every dense kernel of TensorFlow and Flax. Three: 1-d
+/// convolutions (`WIO` ↔ `OIW`), or a stack of matrices. Four: 2-d convolutions (`HWIO` ↔ `OIHW`), depthwise ones last.
+/// Five: 3-d convolutions (`DHWIO` ↔ `OIDHW`).
+const ORDERS: &[&[usize]] = &[
+    &[1, 0],
+    &[0, 2, 1],
+    &[2, 1, 0],
+    &[3, 2, 0, 1],
+    &[2, 3, 1, 0],
+    &[2, 3, 0, 1],
+    &[4, 3, 0, 1, 2],
+    &[2, 3, 4, 1, 0],
+];
+
+/// What makes a tensor of shape `to` out of one of shape `from`; `None` where nothing that keeps its meaning does.
+///
+/// Equal shapes need nothing: whether a square matrix has to be turned all the same is asked elsewhere.
+pub(super) fn fit(from: &[u64], to: &[u64]) -> Option<Vec<Step>> {
+    if from == to {
+        return Some(Vec::new());
+    }
+    let ones = |dims: &[u64]| dims.iter().copied().filter(|&d| d != 1).collect::<Vec<u64>>();
+    if ones(from) == ones(to) {
+        return Some(vec![Step::Reshape(to.to_vec())]);
+    }
+    if let Some(order) = turned(from, to) {
+        return Some(vec![Step::Permute(order)]);
+    }
+    // `[1, 1, in, out]` as `[out, in]`: without the ones first.
+    let (a, b) = (ones(from), ones(to));
+    if (a.len(), b.len()) != (from.len(), to.len())
+        && let Some(order) = turned(&a, &b)
+    {
+        return Some(vec![Step::Reshape(a), Step::Permute(order), Step::Reshape(to.to_vec())]);
+    }
+    joins(&a, &b).then(|| vec![Step::Reshape(to.to_vec())])
+}
+
+/// The usual order of dimensions that leads from one shape to the other.
+fn turned(from: &[u64], to: &[u64]) -> Option<Vec<usize>> {
+    let fits = |order: &&&[usize]| {
+        order.len() == from.len() && order.len() == to.len() && order.iter().zip(to).all(|(&d, t)| from.get(d) == Some(t))
+    };
+    ORDERS.iter().find(fits).map(|order| order.to_vec())
+}
+
+/// Whether the longer of two shapes becomes the shorter when neighbouring dimensions are multiplied.
+fn joins(a: &[u64], b: &[u64]) -> bool {
+    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    if short.len() == long.len() {
+        return false;
+    }
+    let mut rest = long.iter();
+    short.iter().all(|&want| {
+        let mut have = 1u64;
+        while have < want {
+            let Some(&d) = rest.next() else { return false };
+            have = have.saturating_mul(d);
+        }
+        have == want
+    }) && rest.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_shapes_need_nothing_and_ones_are_only_named_anew() {
+        assert_eq!(fit(&[4, 3], &[4, 3]), Some(vec![]));
+        assert_eq!(fit(&[4, 3, 1, 1], &[4, 3]), Some(vec![Step::Reshape(vec![4, 3])]));
+    }
+
+    #[test]
+    fn kernels_of_other_frameworks_are_turned() {
+        assert_eq!(fit(&[768, 2304], &[2304, 768]), Some(vec![Step::Permute(vec![1, 0])]));
+        assert_eq!(fit(&[3, 3, 16, 32], &[32, 16, 3, 3]), Some(vec![Step::Permute(vec![3, 2, 0, 1])]));
+        assert_eq!(fit(&[3, 3, 16, 16], &[16, 16, 3, 3]), Some(vec![Step::Permute(vec![3, 2, 0, 1])]));
+        assert_eq!(fit(&[3, 3, 16, 1], &[16, 1, 3, 3]), Some(vec![Step::Permute(vec![2, 3, 0, 1])]));
+        assert_eq!(fit(&[5, 16, 32], &[32, 16, 5]), Some(vec![Step::Permute(vec![2, 1, 0])]));
+        assert_eq!(fit(&[8, 16, 32], &[8, 32, 16]), Some(vec![Step::Permute(vec![0, 2, 1])]));
+    }
+
+    #[test]
+    fn a_kernel_of_one_place_is_turned_without_its_ones() {
+        let steps = vec![Step::Reshape(vec![3, 5]), Step::Permute(vec![1, 0]), Step::Reshape(vec![5, 3])];
+        assert_eq!(fit(&[1, 1, 3, 5], &[5, 3]), Some(steps));
+    }
+
+    #[test]
+    fn neighbours_are_joined_but_the_same_count_alone_is_no_fit() {
+        assert_eq!(fit(&[12, 64, 700], &[768, 700]), Some(vec![Step::Reshape(vec![768, 700])]));
+        assert_eq!(fit(&[6, 4], &[8, 3]), None);
+        assert_eq!(fit(&[2, 3, 5], &[5, 6]), None);
+    }
+}
