@@ -68,6 +68,8 @@ pub enum Command {
     Snapshot(SnapshotArgs),
     /// Explain a pasted error text or log: what went wrong when weights were loaded
     Explain(ExplainArgs),
+    /// Write the checkpoint that loads, as safetensors, without running what a pickle asks for
+    Convert(ConvertArgs),
     /// List all rules and codes, or print the page of one
     Rules(RulesArgs),
 }
@@ -109,6 +111,64 @@ pub struct ExplainArgs {
     /// Write the fix as code to paste, instead of the explanation
     #[arg(long, value_enum, value_name = "FORM")]
     pub emit: Option<EmitArg>,
+}
+
+const CONVERT_HELP: &str = r#"Examples:
+  ckdiff convert a.pth -o a.safetensors                     another format, the same names
+  ckdiff convert a.pth -o b.safetensors --to expected.json  what the model expects
+  ckdiff convert a.pth -o b.safetensors --to b.json --dry-run
+
+Values keep their dtype unless --dtype says otherwise. Tied weights are written once
+for every key that needs them, so that a strict load finds them all. The result is
+read again and compared with TARGET before it gets its name; a run that fails or is
+killed leaves the file as it was.
+
+Exit status:
+  0  written, and it loads
+  1  it would not load; nothing was written
+  2  could not finish: arguments, reading, writing
+"#;
+
+/// The arguments of `ckdiff convert`.
+#[derive(Debug, Args)]
+#[command(after_long_help = CONVERT_HELP)]
+pub struct ConvertArgs {
+    /// The checkpoint to convert: a file in any format, an index of shards, or a folder that holds one
+    #[arg(value_name = "SOURCE")]
+    pub source: PathBuf,
+    /// The safetensors file to write
+    #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run")]
+    pub output: Option<PathBuf>,
+    /// What the model expects: expected.json, or another checkpoint
+    #[arg(long, value_name = "TARGET", conflicts_with = "renames")]
+    pub to: Option<PathBuf>,
+    /// Renames and drops as data, as `--emit json` writes them
+    #[arg(long, value_name = "FILE")]
+    pub renames: Option<PathBuf>,
+    /// The dict inside SOURCE to take (`state_dict`, `model.ema`); chosen by what TARGET needs when not given
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Resize what a rule says how to resize: position tables, vocabularies, input channels
+    #[arg(long, requires = "to")]
+    pub resize: bool,
+    /// The dtype of floating-point tensors: f32, f16, bf16, f64
+    #[arg(long, value_name = "DTYPE")]
+    pub dtype: Option<String>,
+    /// Write what loads even where not all of it does
+    #[arg(long)]
+    pub partial: bool,
+    /// In how many groups the rows of fused queries, keys and values come: 1, or the number of (key-value) heads
+    #[arg(long, value_name = "N", requires = "to")]
+    pub groups: Option<u64>,
+    /// Write several files of at most this size and an index: 5GB, 500MB
+    #[arg(long, value_name = "SIZE")]
+    pub shard_size: Option<String>,
+    /// Replace OUT where it is there already
+    #[arg(long)]
+    pub force: bool,
+    /// Show what would be done; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// The arguments of `ckdiff rules`.

@@ -26,6 +26,7 @@ mod shards;
 mod write;
 
 pub use atomic::leftovers;
+pub use cast::is_number;
 pub use plan::{Change, Output, Plan, Recipe, Share, Step};
 pub use renames::Renames;
 pub use resize::Resize;

@@ -8,9 +8,11 @@ use crate::cli::{Cli, ColorArg, Command, FormatKind};
 use crate::report::style::Style;
 use crate::rules::RuleSet;
 
+mod convert;
 mod explain;
 mod failure;
 mod inspect;
+mod progress;
 mod rules;
 mod snapshot;
 mod suggest;
@@ -75,6 +77,7 @@ pub fn run(cli: &Cli, style: &Style, out: &mut dyn Write) -> Result<Status, Fail
         Some(Command::Inspect(args)) => inspect::run(cli, args, style, out),
         Some(Command::Snapshot(args)) => snapshot::run(cli, args, out),
         Some(Command::Explain(args)) => explain::run(cli, args, style, out),
+        Some(Command::Convert(args)) => convert::run(cli, args, style, out),
         Some(Command::Rules(args)) => rules::run(cli, args, style, out),
     }
 }

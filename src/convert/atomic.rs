@@ -85,7 +85,9 @@ pub fn leftovers(target: &Path) -> Vec<PathBuf> {
     let stem = name.strip_suffix(".safetensors").unwrap_or(&name);
     let is_part = |found: &str| {
         let pid = found.strip_suffix(".part").and_then(|f| f.rsplit_once('.'));
-        pid.is_some_and(|(file, pid)| file.starts_with(stem) && !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()))
+        pid.is_some_and(|(file, pid)| {
+            file.starts_with(stem) && !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit())
+        })
     };
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> =
@@ -105,9 +107,10 @@ pub(super) fn refused(e: &io::Error, path: &Path) -> ConvertError {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             (format!("the disk is full: {e}"), "nothing was changed; make room, or write to another disk")
         }
-        io::ErrorKind::FileTooLarge => {
-            (format!("the file would be larger than the system allows: {e}"), "nothing was changed; ulimit -f, or --shard-size")
-        }
+        io::ErrorKind::FileTooLarge => (
+            format!("the file would be larger than the system allows: {e}"),
+            "nothing was changed; ulimit -f, or --shard-size",
+        ),
         io::ErrorKind::NotFound => ("its folder is not there".to_owned(), "make the folder first"),
         _ => (format!("cannot be written: {e}"), "check the folder and its permissions"),
     };

@@ -3,7 +3,7 @@
 use crate::checkpoint::Dtype;
 
 /// Whether values of this dtype can be read and written as numbers here.
-pub(super) fn is_number(dtype: Dtype) -> bool {
+pub fn is_number(dtype: Dtype) -> bool {
     matches!(dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16)
 }
 
@@ -153,7 +153,7 @@ mod tests {
             (2f32.powi(-24), 1),
             (2f32.powi(-25), 0),
             (3.0 * 2f32.powi(-25), 2),
-            (6.097_555e-5, 0x0400),
+            (1023.5 * 2f32.powi(-24), 0x0400),
             (1e-30, 0),
             (-0.0, 0x8000),
         ] {

@@ -2,20 +2,17 @@
 
 use super::plan::Step;
 
-/// The orders in which frameworks keep the dimensions of one kind of tensor, as permutations towards PyTorch's and back.
+/// The orders in which frameworks keep the dimensions of one kind of tensor, as permutations that lead from one to the other.
 ///
-/// Two dimensions: `nn.Linear` against Conv1D of GPT-2 and every dense kernel of TensorFlow and Flax. Three: 1-d
-/// convolutions (`WIO` ↔ `OIW`), or a stack of matrices. Four: 2-d convolutions (`HWIO` ↔ `OIHW`), depthwise ones last.
-/// Five: 3-d convolutions (`DHWIO` ↔ `OIDHW`).
-const ORDERS: &[&[usize]] = &[
-    &[1, 0],
-    &[0, 2, 1],
-    &[2, 1, 0],
-    &[3, 2, 0, 1],
-    &[2, 3, 1, 0],
-    &[2, 3, 0, 1],
-    &[4, 3, 0, 1, 2],
-    &[2, 3, 4, 1, 0],
+/// Two dimensions: `nn.Linear` against Conv1D of GPT-2 and every dense kernel of TensorFlow and Flax. Three: a stack of
+/// matrices, or 1-d convolutions (`WIO` ↔ `OIW`).
+const ORDERS: &[&[usize]] = &[&[1, 0], &[0, 2, 1], &[2, 1, 0]];
+
+/// Of convolutions with so many dimensions: towards PyTorch (`HWIO` → `OIHW`), back, and the same of depthwise ones
+/// (`HWC1` → `C1HW` and back), which have a dimension of one element.
+const KERNELS: &[[&[usize]; 4]] = &[
+    [&[3, 2, 0, 1], &[2, 3, 1, 0], &[2, 3, 0, 1], &[2, 3, 0, 1]],
+    [&[4, 3, 0, 1, 2], &[2, 3, 4, 1, 0], &[3, 4, 0, 1, 2], &[2, 3, 4, 0, 1]],
 ];
 
 /// What makes a tensor of shape `to` out of one of shape `from`; `None` where nothing that keeps its meaning does.
@@ -44,10 +41,26 @@ pub(super) fn fit(from: &[u64], to: &[u64]) -> Option<Vec<Step>> {
 
 /// The usual order of dimensions that leads from one shape to the other.
 fn turned(from: &[u64], to: &[u64]) -> Option<Vec<usize>> {
-    let fits = |order: &&&[usize]| {
-        order.len() == from.len() && order.len() == to.len() && order.iter().zip(to).all(|(&d, t)| from.get(d) == Some(t))
+    let fits = |order: &&[usize]| {
+        order.len() == from.len()
+            && order.len() == to.len()
+            && order.iter().zip(to).all(|(&d, t)| from.get(d) == Some(t))
     };
-    ORDERS.iter().find(fits).map(|order| order.to_vec())
+    if let Some([there, back, depthwise, depthwise_back]) = from.len().checked_sub(4).and_then(|n| KERNELS.get(n)) {
+        let places = from.len() - 2;
+        let numel = |dims: Option<&[u64]>| dims.map_or(0, |d| d.iter().fold(1u64, |n, &x| n.saturating_mul(x)));
+        // Where the sides of a kernel stand is told by their size: a kernel of 64×64 places for 3×3 channels is none.
+        let first = numel(from.get(..places)) <= numel(from.get(from.len() - places..));
+        let one = |at: usize| from.get(at) == Some(&1);
+        let orders = match first {
+            true if one(from.len() - 1) => [depthwise, there, back],
+            true => [there, back, depthwise],
+            false if one(1) => [depthwise_back, back, there],
+            false => [back, there, depthwise_back],
+        };
+        return orders.into_iter().copied().find(fits).map(<[usize]>::to_vec);
+    }
+    ORDERS.iter().copied().find(fits).map(<[usize]>::to_vec)
 }
 
 /// Whether the longer of two shapes becomes the shorter when neighbouring dimensions are multiplied.
@@ -82,7 +95,10 @@ mod tests {
         assert_eq!(fit(&[768, 2304], &[2304, 768]), Some(vec![Step::Permute(vec![1, 0])]));
         assert_eq!(fit(&[3, 3, 16, 32], &[32, 16, 3, 3]), Some(vec![Step::Permute(vec![3, 2, 0, 1])]));
         assert_eq!(fit(&[3, 3, 16, 16], &[16, 16, 3, 3]), Some(vec![Step::Permute(vec![3, 2, 0, 1])]));
+        assert_eq!(fit(&[16, 16, 3, 3], &[3, 3, 16, 16]), Some(vec![Step::Permute(vec![2, 3, 1, 0])]));
         assert_eq!(fit(&[3, 3, 16, 1], &[16, 1, 3, 3]), Some(vec![Step::Permute(vec![2, 3, 0, 1])]));
+        assert_eq!(fit(&[16, 1, 3, 3], &[3, 3, 16, 1]), Some(vec![Step::Permute(vec![2, 3, 0, 1])]));
+        assert_eq!(fit(&[3, 3, 3, 8, 9], &[9, 8, 3, 3, 3]), Some(vec![Step::Permute(vec![4, 3, 0, 1, 2])]));
         assert_eq!(fit(&[5, 16, 32], &[32, 16, 5]), Some(vec![Step::Permute(vec![2, 1, 0])]));
         assert_eq!(fit(&[8, 16, 32], &[8, 32, 16]), Some(vec![Step::Permute(vec![0, 2, 1])]));
     }

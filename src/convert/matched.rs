@@ -78,7 +78,8 @@ impl Plan {
             }
         }
         if let Some((key, why)) = refused.first().filter(|_| !options.partial) {
-            let more = if refused.len() > 1 { format!(", and {} more like it", refused.len() - 1) } else { String::new() };
+            let more =
+                if refused.len() > 1 { format!(", and {} more like it", refused.len() - 1) } else { String::new() };
             return Err(ConvertError::new(format!("{}{more}: {why}", quoted(key)), "--partial leaves such keys out"));
         }
         plan.left_out.extend(refused.into_iter().map(|(key, _)| key));
@@ -131,7 +132,10 @@ impl<'a> Planner<'a> {
 
     pub(super) fn source_shape(&self, i: u32) -> Result<&'a [u64], String> {
         let entry = self.source(i)?;
-        entry.shape().map(Shape::dims).ok_or_else(|| format!("the shape of {} is not known", quoted(entry.key.as_str())))
+        entry
+            .shape()
+            .map(Shape::dims)
+            .ok_or_else(|| format!("the shape of {} is not known", quoted(entry.key.as_str())))
     }
 
     pub(super) fn target_shape(&self, i: u32) -> Result<&'a [u64], String> {
@@ -207,7 +211,8 @@ impl<'a> Planner<'a> {
                     Square::AsItIs => {}
                     Square::Turned => {
                         share.steps.push(Step::Permute(vec![1, 0]));
-                        if !parted && change != Change::Copied && change != Change::Merged && change != Change::Stacked {
+                        if !parted && change != Change::Copied && change != Change::Merged && change != Change::Stacked
+                        {
                             change = Change::Transposed;
                         }
                     }

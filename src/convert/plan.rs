@@ -207,7 +207,9 @@ impl Plan {
             let what = format!("safetensors cannot hold {}: {}{more}", first.dtype, names.join(", "));
             let remedy = match first.dtype.kind() {
                 DtypeKind::Complex => "save the real and the imaginary part as two tensors (torch.view_as_real)",
-                DtypeKind::Quantized => "dequantise them in PyTorch first (tensor.dequantize(), or int_repr() and its scales)",
+                DtypeKind::Quantized => {
+                    "dequantise them in PyTorch first (tensor.dequantize(), or int_repr() and its scales)"
+                }
                 _ => "leave them out with --renames",
             };
             return Err(ConvertError::new(what, remedy));

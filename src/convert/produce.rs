@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::ConvertError;
 use super::atomic::refused;
 use super::cast::{cast, castable, numbers, write_numbers};
 use super::plan::{Output, Recipe, Step};
 use super::resize::Resize;
-use super::ConvertError;
 use crate::checkpoint::{StateDict, quoted};
 use crate::payload::{Payload, Tensor};
 
@@ -132,15 +132,10 @@ pub(super) fn produce(
     }
 }
 
-
 /// A tensor of the source, or the part of it that is taken.
-fn share(
-    index: u32,
-    steps: &[Step],
-    source: &StateDict<'_>,
-    payload: &Payload<'_>,
-) -> Result<Tensor, ConvertError> {
-    let entry = source.entries.get(index as usize).ok_or_else(|| ConvertError::new("a tensor that is not there", ""))?;
+fn share(index: u32, steps: &[Step], source: &StateDict<'_>, payload: &Payload<'_>) -> Result<Tensor, ConvertError> {
+    let entry =
+        source.entries.get(index as usize).ok_or_else(|| ConvertError::new("a tensor that is not there", ""))?;
     let mut tensor = payload.tensor(entry.tensor)?;
     for (i, step) in steps.iter().enumerate() {
         let next = match step {
@@ -158,7 +153,10 @@ fn share(
         };
         tensor = next.ok_or_else(|| {
             let what = format!("{} cannot be cut or turned the way it stands in the file", quoted(entry.key.as_str()));
-            ConvertError::new(what, "write it as it is first (ckdiff convert SOURCE -o COPY.safetensors), then convert the copy")
+            ConvertError::new(
+                what,
+                "write it as it is first (ckdiff convert SOURCE -o COPY.safetensors), then convert the copy",
+            )
         })?;
     }
     Ok(tensor)
@@ -260,4 +258,3 @@ fn rows(output: &Output, tensor: &Tensor, from: u64, to: u64, sink: &mut Sink<'_
     }
     Ok(())
 }
-

@@ -61,7 +61,8 @@ impl Renames {
     }
 
     fn parse(text: &str) -> Result<Renames, ConvertError> {
-        let shape = r#"{"renames": [{"pattern": "^backbone\\.", "replacement": ""}], "drops": [{"pattern": "^neck\\."}]}"#;
+        let shape =
+            r#"{"renames": [{"pattern": "^backbone\\.", "replacement": ""}], "drops": [{"pattern": "^neck\\."}]}"#;
         let file: File = serde_json::from_str(text)
             .map_err(|e| ConvertError::new(format!("no list of renames: {e}"), format!("it looks like {shape}")))?;
         if file.version != 1 {

@@ -70,7 +70,8 @@ pub(super) fn index(shards: &[Vec<&Output>], paths: &[PathBuf]) -> Vec<u8> {
     let text = |s: &str| serde_json::Value::from(s).to_string();
     let lines: Vec<String> = pairs.iter().map(|(key, file)| format!("    {}: {}", text(key), text(file))).collect();
     let lines = lines.join(",\n");
-    format!("{{\n  \"metadata\": {{\n    \"total_size\": {total}\n  }},\n  \"weight_map\": {{\n{lines}\n  }}\n}}\n").into_bytes()
+    format!("{{\n  \"metadata\": {{\n    \"total_size\": {total}\n  }},\n  \"weight_map\": {{\n{lines}\n  }}\n}}\n")
+        .into_bytes()
 }
 
 #[cfg(test)]

@@ -125,11 +125,7 @@ pub fn write(
 }
 
 /// What was written, read as any other file, if it is what the plan says.
-fn look_again<'p>(
-    parts: impl Iterator<Item = &'p Path>,
-    path: &Path,
-    plan: &Plan,
-) -> Result<Checkpoint, ConvertError> {
+fn look_again<'p>(parts: impl Iterator<Item = &'p Path>, path: &Path, plan: &Plan) -> Result<Checkpoint, ConvertError> {
     let mut all = Checkpoint::new(path, Format::Safetensors);
     for part in parts {
         let found = read(part).map_err(|e| fault(path, e.what))?;

@@ -137,7 +137,7 @@ fn rivals<'a>(report: &'a Report<'_>) -> Vec<&'a Candidate> {
 }
 
 /// One line per cause with its rule at the right where there is room, and what to do below it.
-pub(super) fn findings(findings: &[Finding], style: &Style, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn findings(findings: &[Finding], style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let severities = findings.iter().map(|f| f.severity.id().len()).max().unwrap_or(0);
     for finding in findings {
         let tone = match finding.severity {

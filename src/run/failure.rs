@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::checkpoint::{Remark, escaped};
+use crate::convert::ConvertError;
 use crate::read::ReadError;
 use crate::report::style::{Style, Tone};
 use crate::rules::RuleError;
@@ -68,6 +69,16 @@ impl From<ReadError> for Failure {
             what: format!("{}: {}", escaped(&e.path.to_string_lossy()), e.what),
             help: e.remedy,
         }
+    }
+}
+
+impl From<ConvertError> for Failure {
+    fn from(e: ConvertError) -> Failure {
+        let what = match &e.path {
+            Some(path) => format!("{}: {}", escaped(&path.to_string_lossy()), e.what),
+            None => e.what,
+        };
+        Failure::new(what).help(e.remedy)
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) fn run(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Wr
 }
 
 /// Reads one side. A file that breaks off before its first tensor leaves nothing to compare.
-fn side(path: &Path) -> Result<Checkpoint, Failure> {
+pub(super) fn side(path: &Path) -> Result<Checkpoint, Failure> {
     let checkpoint = read(path)?;
     match checkpoint.remarks.iter().find(|r| r.error) {
         Some(remark) if checkpoint.tensors.is_empty() && !checkpoint.complete => Err(Failure::of_remark(path, remark)),
@@ -82,7 +82,7 @@ fn hint_at_command(failure: Failure, source: &Path) -> Failure {
 }
 
 /// Picks the state_dict of each side, and lists what else the source holds.
-fn choose<'a>(
+pub(super) fn choose<'a>(
     source: &'a Checkpoint,
     target: &'a Checkpoint,
     named: Option<&str>,
