@@ -2,7 +2,7 @@
 //!
 //! A plan is made from names, shapes and dtypes alone ([`Plan`]); writing it streams: of the values no more is in memory
 //! than one tensor, and mostly a few pieces of one. Nothing is left half-done: files are written under another name and
-//! renamed when they are complete ([`write`]).
+//! renamed when they are complete ([`write()`]).
 
 use std::fmt;
 use std::path::PathBuf;

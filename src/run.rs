@@ -88,6 +88,7 @@ fn applies(cli: &Cli) -> Result<(), Failure> {
     let (command, instead) = match &cli.command {
         Some(Command::Explain(_)) => ("explain", "text and json"),
         Some(Command::Rules(_)) => ("rules", "text and json"),
+        Some(Command::Convert(_)) => ("convert", "text and json"),
         Some(Command::Snapshot(_)) => ("snapshot", "expected.json alone; leave --format out"),
         None | Some(Command::Inspect(_)) => return Ok(()),
     };

@@ -149,7 +149,7 @@ impl Plan {
     /// A format change: every tensor of `source` under its own name.
     ///
     /// # Errors
-    /// See [`Plan::close`].
+    /// Where a tensor has no values, or a dtype that safetensors does not know.
     pub fn same(source: &StateDict<'_>, options: Options) -> Result<Plan, ConvertError> {
         Plan::named(source, options, |key| Some(key.to_owned()))
     }
@@ -157,7 +157,7 @@ impl Plan {
     /// Every tensor under the name that `name` gives it; those without one are dropped.
     ///
     /// # Errors
-    /// Where two keys get one name, or as [`Plan::close`].
+    /// Where two keys get one name, a tensor has no values, or a dtype that safetensors does not know.
     pub fn named(
         source: &StateDict<'_>,
         options: Options,

@@ -191,8 +191,8 @@ impl Job<'_> {
             (shown.bytes, shown.written, shown.loads) = (written.bytes, true, loads);
         }
         deliver(self.cli, out, |out| match self.cli.common.format {
-            FormatArg::Text => text(&shown, style, out),
             FormatArg::Json => json(&shown, out),
+            _ => text(&shown, style, out),
         })?;
         Ok(Status::Holds)
     }
