@@ -1,5 +1,6 @@
 //! What a file holds: tensors with names, dtypes and shapes, in stored order, and never their bytes.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -185,6 +186,34 @@ pub struct Container {
     pub tensors: usize,
 }
 
+/// What is known of the values of a tensor without reading them: what `ckdiff snapshot --digest` wrote.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Content {
+    /// Identifies dtype, shape and values together; see `values::digest` for what it is over.
+    pub digest: u128,
+    /// Whether every element is the same, so that the digest says nothing about which tensor it is.
+    pub constant: bool,
+    /// The numbers in short, where they are numbers.
+    pub summary: Option<Summary>,
+}
+
+/// The numbers of a tensor in short. NaN and infinities are counted and left out of the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// The smallest; `None` where there is no finite number.
+    pub min: Option<f64>,
+    /// The largest.
+    pub max: Option<f64>,
+    /// Their mean.
+    pub mean: Option<f64>,
+    /// Root of the mean of their squares.
+    pub rms: Option<f64>,
+    /// How many are NaN.
+    pub nan: u64,
+    /// How many are infinite.
+    pub inf: u64,
+}
+
 /// Something in the file that could not be read; the rest of the file was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
@@ -313,6 +342,8 @@ pub struct Checkpoint {
     pub imports: Vec<Import>,
     /// What the reader noticed.
     pub remarks: Vec<Remark>,
+    /// What a snapshot says about values, by the path of the tensor; empty for files that hold the values themselves.
+    pub contents: HashMap<Box<str>, Content>,
     /// Whether the file was read to its end. `false` makes every safety verdict inconclusive.
     pub complete: bool,
 }
@@ -333,6 +364,7 @@ impl Checkpoint {
             unreadable: Vec::new(),
             imports: Vec::new(),
             remarks: Vec::new(),
+            contents: HashMap::new(),
             complete: true,
         }
     }

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::judge::Level;
 use crate::report::emit::Form;
 use crate::report::subject::Sheet;
+use crate::values::Mode;
 
 const USAGE: &str = "ckdiff [OPTIONS] <SOURCE> <TARGET>\n       ckdiff [OPTIONS] <COMMAND>";
 
@@ -15,6 +16,7 @@ Examples:
   ckdiff model.pth expected.json                  will it load, if not why, what is the fix
   ckdiff model.pth expected.json --level fixable  accept what a rename or a drop can mend
   ckdiff model.pth other.safetensors --all        two checkpoints, every key listed
+  ckdiff old.pth new.safetensors --values         how far the values are apart
   ckdiff model.pth expected.json --format json    for programs
 ";
 
@@ -22,6 +24,7 @@ const AFTER_LONG_HELP: &str = r#"Examples:
   ckdiff model.pth expected.json                  will it load, if not why, what is the fix
   ckdiff model.pth expected.json --level fixable  accept what a rename or a drop can mend
   ckdiff model.pth other.safetensors --all        two checkpoints, every key listed
+  ckdiff old.pth new.safetensors --values         how far the values are apart
   ckdiff model.pth expected.json --format json    for programs
 
 expected.json says which keys, shapes and dtypes a model wants. Python writes it
@@ -197,6 +200,28 @@ pub struct VerdictArgs {
     /// Write the fix as code to paste, instead of the report
     #[arg(long, value_enum, value_name = "FORM")]
     pub emit: Option<EmitArg>,
+    /// Read the values as well, and say how far they are apart (--values), or whether they are the same (--values=exact)
+    #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "statistics", conflicts_with = "emit")]
+    pub values: Option<ValuesArg>,
+}
+
+/// Values of `--values`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ValuesArg {
+    /// Differences, root mean squares, cosines, NaN; does not change the exit status
+    Statistics,
+    /// Identity of dtype and bytes; exit status 1 where a value differs or cannot be compared
+    Exact,
+}
+
+impl From<ValuesArg> for Mode {
+    fn from(mode: ValuesArg) -> Mode {
+        match mode {
+            ValuesArg::Statistics => Mode::Statistics,
+            ValuesArg::Exact => Mode::Exact,
+        }
+    }
 }
 
 /// Flags of every command.

@@ -32,6 +32,8 @@ pub mod inspect;
 
 pub mod convert;
 
+pub mod values;
+
 pub mod report;
 
 pub mod cli;

@@ -252,6 +252,16 @@ impl Tensor {
         Some(FileRange { file, path, start: self.start, len: self.len })
     }
 
+    /// Bytes of memory that it takes while it is read, besides the buffer: its span where elements lie scattered, what it
+    /// was unpacked or gathered into, otherwise nothing.
+    pub fn resident(&self) -> u64 {
+        match (self.store.memory(), self.view.is_contiguous()) {
+            (Some(bytes), _) => bytes.len() as u64,
+            (None, true) => 0,
+            (None, false) => self.span.1 - self.span.0,
+        }
+    }
+
     /// Fills `into` with the bytes from `at` on.
     ///
     /// # Errors
@@ -367,6 +377,19 @@ impl Tensor {
     /// be copied first.
     pub fn reshape(&self, shape: &[u64]) -> Option<Tensor> {
         Some(self.with_view(self.view.reshape(shape)?, self.start))
+    }
+
+    /// The same elements, brought together in memory.
+    ///
+    /// # Errors
+    /// As [`read_at`](Tensor::read_at).
+    pub fn gathered(&self) -> Result<Tensor, PayloadError> {
+        let bytes = self.read_all()?;
+        let bits = u64::from(self.dtype.bits());
+        let view = View::contiguous(self.shape(), bits).ok_or_else(|| self.error(None, "too large".into()))?;
+        let (span, path) = ((0, self.len), self.store.path());
+        let store = Arc::new(Store::of_memory(path, bytes));
+        Ok(Tensor { store, start: 0, span, view, unit: 1, key: self.key.clone(), held: OnceLock::new(), ..*self })
     }
 
     fn with_view(&self, view: View, start: u64) -> Tensor {

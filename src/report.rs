@@ -14,3 +14,4 @@ pub mod snapshot;
 pub mod style;
 pub mod subject;
 pub mod text;
+pub mod values;

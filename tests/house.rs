@@ -16,6 +16,7 @@ const STAGES: &[&str] = &[
     "judge",
     "inspect",
     "convert",
+    "values",
     "report",
     "cli",
     "run",

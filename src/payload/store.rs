@@ -31,6 +31,11 @@ impl Store {
         Ok(Store { path: path.to_owned(), kind: Kind::File { file, len } })
     }
 
+    /// Bytes that came from a file.
+    pub(super) fn of_memory(path: &Path, bytes: Vec<u8>) -> Store {
+        Store { path: path.to_owned(), kind: Kind::Memory(bytes) }
+    }
+
     /// The file that it stands in, or that it was unpacked from.
     pub(super) fn path(&self) -> &Path {
         &self.path

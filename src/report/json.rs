@@ -13,12 +13,21 @@ use crate::checkpoint::{StateDict, is_hidden};
 use crate::codes;
 use crate::explain::Finding;
 use crate::judge::{Fit, Report};
+use crate::values::Values;
 
 /// Writes the verdict as JSON, version 1.
 ///
 /// # Errors
 /// What the writer reports.
 pub fn verdict(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
+    verdict_and_values(report, None, out)
+}
+
+/// As [`verdict`], with what was found about the values where they were compared.
+///
+/// # Errors
+/// What the writer reports.
+pub fn verdict_and_values(report: &Report<'_>, values: Option<&Values>, out: &mut dyn Write) -> io::Result<()> {
     let Report { source, target, alignment, coverage, .. } = report;
     let mut object = Object::start(out)?;
     object.field("version", &1)?;
@@ -45,6 +54,9 @@ pub fn verdict(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
         alignment.renames.iter().map(|r| Rename { pattern: &r.pattern, replacement: &r.replacement, keys: r.keys }),
     )?;
     object.list("drops", alignment.drops.iter().map(|d| Drop { pattern: &d.pattern, keys: d.keys }))?;
+    if let Some(values) = values {
+        super::values::json(values, report, &mut object)?;
+    }
     object.list("findings", report.findings.iter().map(Cause::of))?;
     object.end()
 }
@@ -112,7 +124,7 @@ impl<'a> Pair<'a> {
 }
 
 /// Entries of one side by index, as a list of names.
-struct Keys<'a>(&'a StateDict<'a>, &'a [u32]);
+pub(super) struct Keys<'a>(pub &'a StateDict<'a>, pub &'a [u32]);
 
 impl Serialize for Keys<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

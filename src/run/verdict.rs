@@ -19,7 +19,8 @@ use crate::report::base::Base;
 use crate::report::emit::{self, Plan};
 use crate::report::style::Style;
 use crate::report::subject::Subject;
-use crate::report::{json, text};
+use crate::report::{json, text, values as values_report};
+use crate::values;
 
 /// Reads both sides, aligns, compares, explains, judges, and writes the report.
 pub(super) fn run(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Write) -> Result<Status, Failure> {
@@ -48,15 +49,23 @@ pub(super) fn run(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Wr
         differences: &differences,
         findings,
     };
-    let report = judge(evidence, args.level.into());
+    let mut report = judge(evidence, args.level.into());
+    let values = args.values.map(|mode| values::compare(&report, &differences, &rules, mode.into()));
+    if let Some(values) = &values {
+        report.findings.extend(values.findings.iter().cloned());
+        report.holds &= values.holds();
+    }
     if let Some(form) = args.emit {
         let plan = Plan::new(&source, &target, &alignment, &rules);
         deliver(cli, out, |out| emit::write(form.into(), &plan, out))?;
         return Ok(if report.holds { Status::Holds } else { Status::Fails });
     }
     deliver(cli, out, |out| match cli.common.format.kind() {
-        FormatKind::Text => text::verdict(&report, style, out),
-        FormatKind::Json => json::verdict(&report, out),
+        FormatKind::Text => {
+            text::verdict(&report, style, out)?;
+            values.as_ref().map_or(Ok(()), |values| values_report::text(values, &report, style, out))
+        }
+        FormatKind::Json => json::verdict_and_values(&report, values.as_ref(), out),
         FormatKind::Sheet(sheet) => sheet.write(&[Subject::verdict("", &report, &Base::here())], out),
     })?;
     Ok(if report.holds { Status::Holds } else { Status::Fails })
