@@ -258,6 +258,8 @@ pub enum FormatArg {
     Github,
     /// A comment on a pull request
     Markdown,
+    /// One page for a browser: both module trees, findings, search
+    Html,
 }
 
 impl FormatArg {
@@ -269,6 +271,7 @@ impl FormatArg {
             FormatArg::Sarif => FormatKind::Sheet(Sheet::Sarif),
             FormatArg::Github => FormatKind::Sheet(Sheet::Github),
             FormatArg::Markdown => FormatKind::Sheet(Sheet::Markdown),
+            FormatArg::Html => FormatKind::Sheet(Sheet::Html),
         }
     }
 }

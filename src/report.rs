@@ -5,6 +5,7 @@ pub mod convert;
 pub mod emit;
 pub mod explain;
 pub mod github;
+pub mod html;
 pub mod inspect;
 pub mod json;
 pub mod markdown;

@@ -53,7 +53,7 @@ fn an_inspected_file_in_every_format() {
 #[test]
 fn a_format_without_a_meaning_for_a_command_is_refused() {
     for (command, file) in [("snapshot", PAIR[0]), ("explain", "tests/logs/81.txt"), ("rules", "CK103")] {
-        for format in ["sarif", "github", "markdown"] {
+        for format in ["sarif", "github", "markdown", "html"] {
             let done = ckdiff(&[command, file, "--format", format]);
             let told = String::from_utf8_lossy(&done.stderr).into_owned();
             assert_eq!(done.status.code(), Some(2), "{command} {format}");

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::base::{Base, Location};
-use super::{github, markdown, sarif};
+use super::{github, html, markdown, sarif};
 use crate::align::{Drop, Rename};
 use crate::explain::{Finding, Severity};
 use crate::judge::{Coverage, Level, Verdict};
@@ -24,6 +24,8 @@ pub enum Sheet {
     Github,
     /// A comment on a pull request.
     Markdown,
+    /// A page for a browser.
+    Html,
 }
 
 impl Sheet {
@@ -36,6 +38,7 @@ impl Sheet {
             Sheet::Sarif => sarif::write(subjects, out),
             Sheet::Github => github::write(subjects, out),
             Sheet::Markdown => markdown::write(subjects, out),
+            Sheet::Html => html::write(subjects, out),
         }
     }
 }
@@ -49,6 +52,10 @@ pub struct Subject {
     pub outcome: Outcome,
     /// What was found, the most important first.
     pub items: Vec<Item>,
+    /// Every key, as [`html`] writes it; only where a page is made.
+    pub keys: Option<String>,
+    /// The fix as code to paste; only where a page is made.
+    pub fix: Option<String>,
 }
 
 /// The answer, by the kind of question.
@@ -173,7 +180,7 @@ impl Subject {
         };
         let items: Vec<Item> = findings.into_iter().map(item).collect();
         let holds = items.iter().all(|i| i.finding.severity != Severity::Error);
-        Subject { name: name.into(), outcome: Outcome::Other { path, holds }, items }
+        Subject { name: name.into(), outcome: Outcome::Other { path, holds }, items, keys: None, fix: None }
     }
 
     /// Whether all is as it should be: what exit status 0 says.

@@ -9,7 +9,7 @@ use crate::read::read;
 use crate::report::base::Base;
 use crate::report::inspect::{json, text};
 use crate::report::style::Style;
-use crate::report::subject::Subject;
+use crate::report::subject::{Sheet, Subject};
 
 /// Reads a file and says what is in it. Fails where something about the file is an error, a dangerous import above all.
 pub(super) fn run(cli: &Cli, args: &InspectArgs, style: &Style, out: &mut dyn Write) -> Result<Status, Failure> {
@@ -18,7 +18,11 @@ pub(super) fn run(cli: &Cli, args: &InspectArgs, style: &Style, out: &mut dyn Wr
     deliver(cli, out, |out| match cli.common.format.kind() {
         FormatKind::Text => text(&inspection, style, out),
         FormatKind::Json => json(&inspection, out),
-        FormatKind::Sheet(sheet) => sheet.write(&[Subject::inspected("", &inspection, &Base::here())], out),
+        FormatKind::Sheet(sheet) => {
+            let subject = Subject::inspected("", &inspection, &Base::here());
+            let page = sheet == Sheet::Html;
+            sheet.write(&[if page { subject.with_keys(&inspection) } else { subject }], out)
+        }
     })?;
     Ok(if inspection.fails() { Status::Fails } else { Status::Holds })
 }

@@ -18,7 +18,7 @@ use crate::read::read;
 use crate::report::base::Base;
 use crate::report::emit::{self, Plan};
 use crate::report::style::Style;
-use crate::report::subject::Subject;
+use crate::report::subject::{Sheet, Subject};
 use crate::report::{json, text, values as values_report};
 use crate::values;
 
@@ -66,7 +66,11 @@ pub(super) fn run(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Wr
             values.as_ref().map_or(Ok(()), |values| values_report::text(values, &report, style, out))
         }
         FormatKind::Json => json::verdict_and_values(&report, values.as_ref(), out),
-        FormatKind::Sheet(sheet) => sheet.write(&[Subject::verdict("", &report, &Base::here())], out),
+        FormatKind::Sheet(sheet) => {
+            let subject = Subject::verdict("", &report, &Base::here());
+            let page = sheet == Sheet::Html;
+            sheet.write(&[if page { subject.with_page(&report, &rules) } else { subject }], out)
+        }
     })?;
     Ok(if report.holds { Status::Holds } else { Status::Fails })
 }

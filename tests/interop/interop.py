@@ -11,6 +11,8 @@ import torch
 import emits
 import examples
 import files
+import formats
+import pages
 import verdicts
 from checks import Checks, Ckdiff
 
@@ -19,7 +21,7 @@ def main(binary):
     warnings.filterwarnings("ignore")
     torch.manual_seed(0)
     checks, ckdiff = Checks(), Ckdiff(os.path.abspath(binary))
-    for part in (files, verdicts, examples, emits):
+    for part in (files, verdicts, examples, emits, formats, pages):
         with tempfile.TemporaryDirectory() as folder:
             part.check_all(checks, ckdiff, pathlib.Path(folder))
     print(f"interop: {checks.passed} passed, {checks.failed} failed")

@@ -5,6 +5,7 @@ use super::{Inspected, Item, Outcome, Place, Side, Subject};
 use crate::checkpoint::Trust;
 use crate::inspect::Inspection;
 use crate::report::base::Base;
+use crate::report::html;
 use crate::report::inspect::summary;
 use crate::report::style::{count, plural, short};
 
@@ -33,7 +34,16 @@ impl Subject {
             imports: imports.collect(),
             side: Side { path, summary: summary(inspection) },
         };
-        Subject { name: name.into(), outcome: Outcome::File(Box::new(inspected)), items }
+        Subject { name: name.into(), outcome: Outcome::File(Box::new(inspected)), items, keys: None, fix: None }
+    }
+}
+
+impl Subject {
+    /// Adds what only a page shows: every key of the file.
+    #[must_use]
+    pub fn with_keys(mut self, inspection: &Inspection<'_>) -> Subject {
+        self.keys = Some(html::of_file(inspection.checkpoint));
+        self
     }
 }
 

@@ -5,13 +5,18 @@ use std::collections::{HashMap, HashSet};
 use super::{Item, Judged, Outcome, Place, Side, Subject};
 use crate::checkpoint::{Checkpoint, Format, StateDict};
 use crate::explain::Finding;
-use crate::judge::{Fact, Fingerprint, Report};
+use crate::judge::{Fact, Fingerprint, Report, Verdict};
 use crate::read::key_lines;
 use crate::report::base::Base;
-use crate::report::text;
+use crate::report::emit::{self, Form, Plan};
+use crate::report::{html, text};
+use crate::rules::RuleSet;
 
 /// Places that one finding names beside the first.
 const OTHERS: usize = 9;
+
+/// The longest code that a page offers to copy, in bytes; `--emit python` writes any.
+const PASTED: usize = 100_000;
 
 /// The fingerprint as text.
 pub(super) fn fingerprint<'a>(scope: &[&str], finding: &Finding, facts: impl IntoIterator<Item = Fact<'a>>) -> String {
@@ -58,7 +63,23 @@ impl Subject {
             source,
             target,
         };
-        Subject { name, outcome: Outcome::Verdict(Box::new(judged)), items }
+        Subject { name, outcome: Outcome::Verdict(Box::new(judged)), items, keys: None, fix: None }
+    }
+}
+
+impl Subject {
+    /// Adds what only a page shows: every key, and the fix as code where it takes one.
+    #[must_use]
+    pub fn with_page(mut self, report: &Report<'_>, rules: &RuleSet) -> Subject {
+        self.keys = Some(html::of_report(report));
+        if report.verdict != Verdict::Loads {
+            let plan = Plan::new(report.source, report.target, report.alignment, rules);
+            let mut code = Vec::new();
+            // Into memory, where writing cannot fail.
+            self.fix = emit::write(Form::Python, &plan, &mut code).ok().and_then(|()| String::from_utf8(code).ok());
+            self.fix = self.fix.filter(|code| code.len() <= PASTED);
+        }
+        self
     }
 }
 
