@@ -32,6 +32,8 @@ struct Row {
     n_rules: usize,
     missing: f64,
     ms: f64,
+    /// By tenths of confidence: how many claims, and how many of them are right.
+    sure: [(usize, usize); 10],
 }
 
 fn main() {
@@ -87,6 +89,14 @@ fn main() {
         rows.iter().filter(|r| r.recall_all == 1.0 && r.precision == 1.0).count(),
         rows.iter().map(|r| r.ms).fold(0.0, f64::max)
     );
+    println!("\nconfidence      claims     right");
+    for tenth in 0..10 {
+        let (n, right) = rows.iter().map(|r| r.sure[tenth]).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        if n > 0 {
+            let from = tenth as f64 / 10.0;
+            println!("{from:.1} to {:.1} {n:12} {:9.4}", from + 0.1, right as f64 / n as f64);
+        }
+    }
 }
 
 /// Mean over families of the mean over a family's pairs, so that no family outweighs another.
@@ -139,7 +149,11 @@ fn score(path: &Path, rules: &RuleSet, show: usize) -> Row {
         }
         if !ok && shown < show {
             shown += 1;
-            let said = matches.get(to).map_or("(nothing)".into(), |m| {
+            let nothing = || match found.ambiguous.iter().find(|g| g.target.iter().any(|&t| key(&target, t) == to)) {
+                Some(g) => format!("(one of {}: {} ...)", g.source.len(), key(&source, g.source[0])),
+                None => "(missing)".to_owned(),
+            };
+            let said = matches.get(to).map_or_else(nothing, |m| {
                 m.iter().take(2).cloned().collect::<Vec<_>>().join(" + ") + &format!(" [{}]", m.len())
             });
             println!("    {op:9} {to} <- {} [{}], said {said}", from.first().unwrap_or(&""), from.len());
@@ -152,10 +166,16 @@ fn score(path: &Path, rules: &RuleSet, show: usize) -> Row {
             println!("    wrong     {t} <- nothing, said {:?}", m.iter().next());
         }
     }
-    let good = matches
-        .iter()
-        .filter(|(t, s)| truth.get(t.as_str()).is_some_and(|(from, _)| s.iter().all(|k| from.contains(&k.as_str()))))
-        .count();
+    let right = |t: &str, s: &HashSet<String>| {
+        truth.get(t).is_some_and(|(from, _)| s.iter().all(|k| from.contains(&k.as_str())))
+    };
+    let good = matches.iter().filter(|(t, s)| right(t, s)).count();
+    let mut sure: [(usize, usize); 10] = Default::default();
+    for m in &found.matches {
+        let t = key(&target, m.target);
+        let bin = &mut sure[((m.confidence * 10.0) as usize).min(9)];
+        *bin = (bin.0 + 1, bin.1 + usize::from(right(&t, &matches[&t])));
+    }
     let (ruled, renames) = by_rules(&found, &source, &truth);
     let missing: HashSet<String> = found.missing.iter().map(|&i| key(&target, i)).collect();
     let wanted: HashSet<String> = pair.target_missing.into_iter().collect();
@@ -183,6 +203,7 @@ fn score(path: &Path, rules: &RuleSet, show: usize) -> Row {
         n_rules: found.renames.len(),
         missing: f1,
         ms,
+        sure,
     }
 }
 

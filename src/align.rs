@@ -5,10 +5,12 @@
 use crate::checkpoint::StateDict;
 use crate::rules::RuleSet;
 
+mod analogy;
 mod assign;
 mod certainty;
 mod evidence;
 mod leftovers;
+mod neighbours;
 mod plain;
 mod renames;
 mod structure;

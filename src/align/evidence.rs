@@ -163,7 +163,9 @@ impl<'a> Evidence<'a> {
                 std::cmp::Ordering::Less => i += 1,
                 std::cmp::Ordering::Greater => j += 1,
                 std::cmp::Ordering::Equal => {
-                    if a[i].of == b[j].of && a[i].of > 1 {
+                    // Two lists side by side and one list of pairs hold as many, but not in the same order.
+                    let woven = a[i].classes == b[j].classes && a[i].classes > 1 && a[i].pattern != b[j].pattern;
+                    if a[i].of == b[j].of && a[i].of > 1 && !woven {
                         return if a[i].rank == b[j].rank { 1 } else { -1 };
                     }
                     i += 1;
@@ -272,6 +274,17 @@ struct Alike {
     count: u64,
     rank: u32,
     of: u32,
+    /// How many classes of names they are, and in which order these alternate.
+    classes: u32,
+    pattern: u64,
+}
+
+/// What was seen so far of units of one kind in one module.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kin {
+    of: u32,
+    classes: u32,
+    pattern: u64,
 }
 
 /// For every unit its place within each module around it, innermost first.
@@ -285,7 +298,8 @@ fn alike(units: &[Unit], tree: &Tree) -> Vec<Vec<Alike>> {
     }
     type Kind<'a> = (Option<&'a [u64]>, Role, Option<&'a [u64]>);
     let mut shapes: HashMap<Kind<'_>, u32, foldhash::fast::RandomState> = HashMap::default();
-    let mut seen: HashMap<(u32, u32), u32, foldhash::fast::RandomState> = HashMap::default();
+    let mut seen: HashMap<(u32, u32), Kin, foldhash::fast::RandomState> = HashMap::default();
+    let mut labels: HashMap<(u32, u32, u32), u32, foldhash::fast::RandomState> = HashMap::default();
     let mut kinds = Vec::with_capacity(units.len());
     let mut out: Vec<Vec<Alike>> = Vec::with_capacity(units.len());
     for (i, unit) in units.iter().enumerate() {
@@ -297,16 +311,22 @@ fn alike(units: &[Unit], tree: &Tree) -> Vec<Vec<Alike>> {
         out.push(
             tree.around(tree.of_unit[i])
                 .map(|m| {
-                    let n = seen.entry((m.node, kind)).or_insert(0);
-                    *n += 1;
-                    Alike { count: m.count, rank: *n - 1, of: 0 }
+                    let kin = seen.entry((m.node, kind)).or_default();
+                    let label = *labels.entry((m.node, kind, unit.name.class)).or_insert_with(|| {
+                        kin.classes += 1;
+                        kin.classes
+                    });
+                    kin.of += 1;
+                    kin.pattern = kin.pattern.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(label));
+                    Alike { count: m.count, rank: kin.of - 1, of: 0, classes: 0, pattern: 0 }
                 })
                 .collect(),
         );
     }
     for (i, places) in out.iter_mut().enumerate() {
         for (place, m) in places.iter_mut().zip(tree.around(tree.of_unit[i])) {
-            place.of = seen[&(m.node, kinds[i])];
+            let kin = seen[&(m.node, kinds[i])];
+            (place.of, place.classes, place.pattern) = (kin.of, kin.classes, kin.pattern);
         }
     }
     out

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use super::{Alignment, Drop, Rename, Step};
 use crate::checkpoint::StateDict;
@@ -18,6 +18,7 @@ mod prefixes;
 mod samples;
 
 use apply::Applied;
+pub(crate) use samples::template;
 
 /// A source key and the target key it must become.
 type Pair<'a> = (&'a str, &'a str);
@@ -103,7 +104,8 @@ fn rules(pairs: &[Pair<'_>], others: &[&str]) -> Vec<Rename> {
 
 /// Compiles a pattern of ours. Patterns are built from escaped text, so this does not fail; a key of absurd length may.
 fn compile(pattern: &str) -> Option<Regex> {
-    Regex::new(pattern).ok()
+    // Digits of ASCII alone: keys hold no others, and all of Unicode's take a hundred times as long to compile.
+    RegexBuilder::new(pattern).unicode(false).build().or_else(|_| Regex::new(pattern)).ok()
 }
 
 /// A replacement in the notation of the regex crate.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::assign::{Sides, assign, pairs};
 use super::certainty::{Decision, Side, decide};
 use super::evidence::{Evidence, Fit, fit};
+use super::neighbours;
 use super::tree::{Templates, Tree};
 use super::units::{Unit, split_fused, units};
 use super::words::{Token, Words};
@@ -23,6 +24,8 @@ pub(crate) fn align(source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Le
     let mut b = units(second, &mut words);
     split_fused(&mut a, &b, lexicon, &mut words);
     split_fused(&mut b, &a, lexicon, &mut words);
+    neighbours::settle(&a, &mut words, lexicon);
+    neighbours::settle(&b, &mut words, lexicon);
     let mut templates = Templates::default();
     let (a_tree, mut b_tree) = (Tree::new(&a, &mut templates), Tree::new(&b, &mut templates));
     b_tree.turn_where_reversed(&a_tree, &mut templates);

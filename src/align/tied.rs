@@ -47,6 +47,8 @@ pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDic
             .matches
             .iter()
             .filter(|m| m.source.len() == 1 && target.entries[m.target as usize].shape() == Some(shape))
+            // A matrix that is stored the other way round is a layer's own, not the table that is shared.
+            .filter(|m| m.how != How::Transposed)
             // Where the holder keeps its own name both sides speak one language, and the file leaves the second out.
             .filter(|m| last_module(target, m.target) != last_module(source, m.source[0]))
             .map(|m| (read(m.target), m.source[0]))

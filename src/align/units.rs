@@ -167,16 +167,21 @@ struct Family {
 
 /// All distinct families of parts.
 fn families(units: &[Unit], concepts: &[u32], words: &mut Words) -> Vec<Family> {
-    let mut found: HashMap<Vec<Token>, Vec<Option<usize>>, foldhash::fast::RandomState> = HashMap::default();
+    type Members = Vec<Option<usize>>;
+    let mut found: HashMap<(Vec<Token>, usize), Members, foldhash::fast::RandomState> = HashMap::default();
+    // Experts of two sizes share a name once their numbers are taken out.
+    let mut copies: HashMap<&[Token], usize, foldhash::fast::RandomState> = HashMap::default();
     for (i, unit) in units.iter().enumerate() {
         if unit.part.is_some() || unit.shape.is_none() {
             continue;
         }
+        let copy = copies.entry(unit.name.tokens.as_slice()).or_default();
+        *copy += 1;
         for (k, &concept) in concepts.iter().enumerate() {
             if let Some(place) = words.find_in(&unit.name, concept) {
                 let mut rest = unit.name.tokens.clone();
                 rest.splice(place, [Token::Number(u32::MAX - 2)]);
-                found.entry(rest).or_insert_with(|| vec![None; concepts.len()])[k] = Some(i);
+                found.entry((rest, *copy)).or_insert_with(|| vec![None; concepts.len()])[k] = Some(i);
             }
         }
     }

@@ -46,6 +46,8 @@ pub(crate) struct Word {
     pub(crate) meanings: Vec<u32>,
     /// 1, or less for a token that a longer phrase already speaks for.
     pub(crate) weight: f32,
+    /// Where in the tokens of the class it begins.
+    pub(crate) at: usize,
 }
 
 /// A class of names: all keys that differ in free numbers only.
@@ -53,6 +55,8 @@ pub(crate) struct Word {
 pub(crate) struct Class {
     /// Its words, numbers left out.
     pub(crate) words: Vec<Word>,
+    /// Its tokens, free numbers as [`FREE`].
+    pub(crate) template: Vec<Token>,
 }
 
 /// A tree of phrases: from a node and a token to the next node, and what a phrase that ends there means.
@@ -267,7 +271,7 @@ impl Words {
             None => {
                 let id = self.classes.len() as u32;
                 let words = self.words_of(&template);
-                self.classes.push(Class { words });
+                self.classes.push(Class { words, template: template.clone() });
                 self.class_ids.insert(template, id);
                 id
             }
@@ -289,13 +293,13 @@ impl Words {
         for i in 0..template.len() {
             match self.phrases.longest(template[i..].iter().copied()) {
                 Some((length, concepts)) if length > 1 => {
-                    out.push(Word { meanings: concepts.clone(), weight: 1.0 });
+                    out.push(Word { meanings: concepts.clone(), weight: 1.0, at: i });
                     claimed = claimed.max(i + length);
-                    out.extend(single(template[i]).map(|meanings| Word { meanings, weight: 0.3 }));
+                    out.extend(single(template[i]).map(|meanings| Word { meanings, weight: 0.3, at: i }));
                 }
                 _ => {
                     let weight = if i < claimed { 0.3 } else { 1.0 };
-                    out.extend(single(template[i]).map(|meanings| Word { meanings, weight }));
+                    out.extend(single(template[i]).map(|meanings| Word { meanings, weight, at: i }));
                 }
             }
         }

@@ -79,6 +79,24 @@ pub struct Fusion {
     pub grouped: Vec<String>,
 }
 
+/// A form that means something of its own where certain others stand beside it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Beside {
+    /// The form.
+    pub form: String,
+    /// The one concept it stands for.
+    pub means: String,
+    /// Forms that must all stand in the same module.
+    pub with: Vec<String>,
+    /// Forms that must not.
+    #[serde(default)]
+    pub without: Vec<String>,
+    /// Where that can be read.
+    #[allow(dead_code, reason = "read by people")]
+    pub source: String,
+}
+
 /// A weight that a quantiser replaces by several tensors.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -108,6 +126,8 @@ struct File {
     fusion: Vec<Fusion>,
     #[serde(default)]
     packed: Vec<Packed>,
+    #[serde(default)]
+    beside: Vec<Beside>,
 }
 
 /// The words of the field.
@@ -121,6 +141,8 @@ pub struct Lexicon {
     pub fusions: Vec<Fusion>,
     /// Quantised weights.
     pub packed: Vec<Packed>,
+    /// Forms that mean something of their own beside others.
+    pub besides: Vec<Beside>,
 }
 
 impl Lexicon {
@@ -140,6 +162,7 @@ impl Lexicon {
         self.leaves.extend(file.leaf);
         self.fusions.extend(file.fusion);
         self.packed.extend(file.packed);
+        self.besides.extend(file.beside);
         Ok(())
     }
 }

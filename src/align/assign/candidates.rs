@@ -12,6 +12,12 @@ const ALL_WITH_ALL: usize = 60_000;
 /// In a large bucket, how many classes of the other side each class is compared with.
 const CLASSES: usize = 4;
 
+/// Two classes of a large bucket are always compared all with all up to this many pairs ...
+const SMALL: usize = 64;
+
+/// ... and up to this many while there are few such classes.
+const MEDIUM: usize = 1_024;
+
 /// Finds all pairs that may belong together: those of equal size.
 pub(crate) fn pairs(sides: &Sides<'_>, evidence: &mut Evidence<'_>) -> Vec<Pair> {
     let mut buckets: HashMap<u64, [Vec<u32>; 2], foldhash::fast::RandomState> = HashMap::default();
@@ -81,9 +87,15 @@ fn by_class(sides: &Sides<'_>, sources: &[u32], targets: &[u32], evidence: &mut 
         }
     }
     let mut out: BTreeSet<(u32, u32)> = BTreeSet::new();
-    for (x, y) in wanted {
+    // Small classes are compared all with all, the smallest first, as far as that stays cheap.
+    let mut wanted: Vec<(usize, u32, u32)> =
+        wanted.into_iter().map(|(x, y)| (a[&x].len() * b[&y].len(), x, y)).collect();
+    wanted.sort_unstable();
+    let mut left = ALL_WITH_ALL / 4;
+    for (size, x, y) in wanted {
         let (p, q) = (&a[&x], &b[&y]);
-        if p.len() * q.len() <= 64 {
+        if size <= SMALL || (size <= MEDIUM && size <= left) {
+            left = left.saturating_sub(size);
             out.extend(p.iter().flat_map(|&s| q.iter().map(move |&t| (s, t))));
             continue;
         }

@@ -55,11 +55,62 @@ fn templates<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
             let values = &groups[&frame];
             let middle = match values.as_slice() {
                 [one] => (*one).to_owned(),
-                many => format!("({})", many.join("|")),
+                many => numbers(many),
             };
             format!("{}{middle}{}", escape(&frame.0), escape(&frame.1))
         })
         .collect()
+}
+
+/// Numbers as a pattern: runs that cross no decade as a class of digits, `([6-9]|1[0-7])`.
+fn numbers(values: &[&str]) -> String {
+    let plain = |v: &&str| v.len() < 10 && !v.is_empty() && (v.len() == 1 || !v.starts_with('0'));
+    let mut sorted: Vec<u64> = values.iter().copied().filter(|v| plain(v)).filter_map(|v| v.parse().ok()).collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let mut out: Vec<String> = Vec::new();
+    let mut i = 0;
+    while i < sorted.len() {
+        let first = sorted[i];
+        let mut last = first;
+        while i + 1 < sorted.len() && sorted[i + 1] == last + 1 && sorted[i + 1] / 10 == first / 10 {
+            last += 1;
+            i += 1;
+        }
+        i += 1;
+        let tens = if first >= 10 { (first / 10).to_string() } else { String::new() };
+        match last - first {
+            0 => out.push(first.to_string()),
+            9 => out.push(format!("{tens}\\d")),
+            _ => out.push(format!("{tens}[{}-{}]", first % 10, last % 10)),
+        }
+    }
+    // Whole decades in a row: 20 to 99 is `[2-9]\d`.
+    let mut joined: Vec<String> = Vec::new();
+    for text in out {
+        let whole = |t: &str| t.strip_suffix("\\d").filter(|h| h.len() == 1).and_then(|h| h.parse::<u8>().ok());
+        if let (Some(previous), Some(now)) = (joined.last(), whole(&text)) {
+            let start =
+                previous.strip_suffix("]\\d").and_then(|p| p.strip_prefix('[')).map(|p| (&p[..1], &p[p.len() - 1..]));
+            let (from, to) = match (whole(previous), start) {
+                (Some(p), _) => (p.to_string(), p),
+                (None, Some((from, to))) => (from.to_owned(), to.parse().unwrap_or(u8::MAX - 1)),
+                _ => (String::new(), u8::MAX - 1),
+            };
+            if to + 1 == now && !from.is_empty() {
+                let text = format!("[{from}-{now}]\\d");
+                joined.pop();
+                joined.push(text);
+                continue;
+            }
+        }
+        joined.push(text);
+    }
+    joined.extend(values.iter().filter(|v| !plain(v)).map(|v| escape(v)));
+    match joined.as_slice() {
+        [one] if !one.contains('|') => one.clone(),
+        many => format!("({})", many.join("|")),
+    }
 }
 
 /// `a` or `(a|b)`.
@@ -67,5 +118,32 @@ fn either(names: &[String]) -> String {
     match names {
         [one] => one.clone(),
         many => format!("({})", many.join("|")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_numbers_are_written_as_classes_of_digits() {
+        let run = |from: u32, to: u32| (from..=to).map(|n| n.to_string()).collect::<Vec<_>>();
+        let pattern = |values: &[String]| numbers(&values.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(pattern(&run(6, 17)), "([6-9]|1[0-7])");
+        assert_eq!(pattern(&run(0, 9)), "\\d");
+        assert_eq!(pattern(&run(8, 34)), "([8-9]|[1-2]\\d|3[0-4])");
+        assert_eq!(pattern(&["3".into(), "5".into()]), "(3|5)");
+    }
+
+    #[test]
+    fn a_class_of_digits_takes_those_numbers_and_no_others() {
+        for (from, to) in [(0, 0), (3, 8), (0, 9), (7, 123), (10, 99), (95, 105), (1, 1000)] {
+            let values: Vec<String> = (from..=to).map(|n: u32| n.to_string()).collect();
+            let pattern = format!("^{}$", numbers(&values.iter().map(String::as_str).collect::<Vec<_>>()));
+            let pattern = regex::Regex::new(&pattern).unwrap();
+            for n in 0..1200u32 {
+                assert_eq!(pattern.is_match(&n.to_string()), (from..=to).contains(&n), "{n} in {from} to {to}");
+            }
+        }
     }
 }

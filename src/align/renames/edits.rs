@@ -29,7 +29,8 @@ struct Edit {
 /// Rules for all samples: edits first, then prefixes.
 pub(super) fn solve(samples: &[Sample<'_>]) -> Vec<Rule> {
     let mut current: Vec<Sample<'_>> = samples.to_vec();
-    let mut rest = prefixes::solve(&current);
+    let mut solver = prefixes::Solver::default();
+    let mut rest = solver.solve(&current, usize::MAX).unwrap_or_default();
     let mut rules = Vec::new();
     let mut tries = TRIES;
     while rest.len() > ENOUGH && samples.len() < LARGE && tries > 0 {
@@ -37,8 +38,7 @@ pub(super) fn solve(samples: &[Sample<'_>]) -> Vec<Rule> {
         for edit in candidates(&current).into_iter().take(8) {
             tries = tries.saturating_sub(1);
             let edited: Vec<Sample<'_>> = current.iter().map(|s| edit.applied(s)).collect();
-            let found = prefixes::solve(&edited);
-            if found.len() + 1 < rest.len() {
+            if let Some(found) = solver.solve(&edited, rest.len() - 1) {
                 rules.push(edit.rule());
                 current = edited;
                 rest = found;

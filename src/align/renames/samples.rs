@@ -16,7 +16,7 @@ pub(super) struct Sample<'a> {
 }
 
 /// A text with every run of digits replaced by `#`, and the digits.
-pub(super) fn template(text: &str) -> (String, Vec<&str>) {
+pub(crate) fn template(text: &str) -> (String, Vec<&str>) {
     let mut out = String::with_capacity(text.len());
     let mut numbers = Vec::new();
     let bytes = text.as_bytes();
