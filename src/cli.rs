@@ -9,6 +9,8 @@ use crate::report::emit::Form;
 use crate::report::subject::Sheet;
 use crate::values::Mode;
 
+mod size;
+
 const USAGE: &str = "ckdiff [OPTIONS] <SOURCE> <TARGET>\n       ckdiff [OPTIONS] <COMMAND>";
 
 const AFTER_HELP: &str = "\
@@ -69,6 +71,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Write what a checkpoint holds as expected.json, one key a line
     Snapshot(SnapshotArgs),
+    /// Check that what ckdiff.toml promises holds: what pre-commit and CI call
+    Check(CheckArgs),
     /// Explain a pasted error text or log: what went wrong when weights were loaded
     Explain(ExplainArgs),
     /// Write the checkpoint that loads, as safetensors, without running what a pickle asks for
@@ -81,8 +85,14 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     /// A checkpoint in any format, an index of shards, a folder that holds one, or expected.json
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Print only what is wrong, as a linter does, and nothing of files that are fine
+    #[arg(long)]
+    pub brief: bool,
+    /// Fail on larger files (100MB, 2GiB) unless git-lfs manages them
+    #[arg(long, value_name = "SIZE", value_parser = size::size)]
+    pub max_size: Option<u64>,
 }
 
 /// The arguments of `ckdiff snapshot`.
@@ -97,6 +107,32 @@ pub struct SnapshotArgs {
     /// The dict inside FILE to list (`state_dict`, `model.ema`); the one with the most tensors when not given
     #[arg(long, value_name = "NAME")]
     pub container: Option<String>,
+    /// Say what cannot be read in place of the keys, with exit status 0: for git, which gives up otherwise
+    #[arg(long, conflicts_with = "output")]
+    pub textconv: bool,
+}
+
+/// The arguments of `ckdiff check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Check the contracts that these files belong to; all where none is given
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The configuration; looked for in this folder and those above when not given
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Accept the findings that this file lists, and fail on new ones only
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Write what is found now into the file of --baseline
+    #[arg(long, requires = "baseline")]
+    pub update_baseline: bool,
+    /// Write every expected.json anew from its source, and say what that means for old checkpoints
+    #[arg(long, conflicts_with_all = ["baseline", "update_baseline"])]
+    pub update: bool,
+    /// Print the JSON schema of ckdiff.toml, for editors
+    #[arg(long, exclusive = true)]
+    pub schema: bool,
 }
 
 /// The arguments of `ckdiff explain`.
@@ -376,7 +412,7 @@ mod tests {
     fn flags_may_stand_before_or_behind_the_command() {
         for line in ["ckdiff --format json inspect a.pth", "ckdiff inspect a.pth --format json"] {
             let cli = Cli::try_parse_from(line.split(' ')).unwrap();
-            assert!(matches!(&cli.command, Some(Command::Inspect(args)) if args.file.as_os_str() == "a.pth"));
+            assert!(matches!(&cli.command, Some(Command::Inspect(args)) if args.files[0].as_os_str() == "a.pth"));
             assert_eq!(cli.common.format, FormatArg::Json);
         }
     }

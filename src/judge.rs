@@ -7,11 +7,15 @@ use crate::checkpoint::{Candidate, DtypeChange, StateDict};
 use crate::compare::Difference;
 use crate::explain::{Finding, Remedy, Severity};
 
+mod baseline;
 mod facts;
 mod fingerprint;
+mod policy;
 
+pub use baseline::{Baseline, Known, NoBaseline};
 pub use facts::Fact;
 pub use fingerprint::Fingerprint;
+pub use policy::{Grade, Ignore, Place, Policy, Standing, Weighed};
 
 /// How much is promised. Each level allows all that the one before it does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +32,9 @@ pub enum Level {
 }
 
 impl Level {
+    /// Every level, the strictest first.
+    pub const ALL: [Level; 4] = [Level::Strict, Level::Fixable, Level::Resizable, Level::Partial];
+
     /// The name on the command line and in JSON output: `fixable`.
     pub fn id(self) -> &'static str {
         match self {

@@ -28,6 +28,8 @@ pub mod codes;
 
 pub mod judge;
 
+pub mod config;
+
 pub mod inspect;
 
 pub mod convert;

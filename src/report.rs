@@ -1,6 +1,7 @@
 //! Renderers: from a [`crate::judge::Report`] to text, JSON and what review tools read. None of them prints; each writes to what it is given.
 
 pub mod base;
+pub mod check;
 pub mod convert;
 pub mod emit;
 pub mod explain;

@@ -8,6 +8,7 @@ use crate::cli::{Cli, ColorArg, Command, FormatKind};
 use crate::report::style::Style;
 use crate::rules::RuleSet;
 
+mod check;
 mod convert;
 mod explain;
 mod failure;
@@ -62,11 +63,11 @@ impl Cli {
     }
 }
 
-/// Does what the arguments ask for; results go to `out`.
+/// Does what the arguments ask for; results go to `out`, what is only worth saying beside them to `notes`.
 ///
 /// # Errors
 /// Where the question cannot be answered: a path that cannot be read, an unknown container, a rule that is not one.
-pub fn run(cli: &Cli, style: &Style, out: &mut dyn Write) -> Result<Status, Failure> {
+pub fn run(cli: &Cli, style: &Style, out: &mut dyn Write, notes: &mut dyn Write) -> Result<Status, Failure> {
     if let (Some(_), Some(path)) = (&cli.command, &cli.verdict.source) {
         let what = format!("{}: a path before a command has no meaning", path.display());
         return Err(Failure::new(what).help("for a file that is called like a command, write ./ before its name"));
@@ -76,6 +77,7 @@ pub fn run(cli: &Cli, style: &Style, out: &mut dyn Write) -> Result<Status, Fail
         None => verdict::run(cli, &cli.verdict, style, out),
         Some(Command::Inspect(args)) => inspect::run(cli, args, style, out),
         Some(Command::Snapshot(args)) => snapshot::run(cli, args, out),
+        Some(Command::Check(args)) => check::run(cli, args, style, out, notes),
         Some(Command::Explain(args)) => explain::run(cli, args, style, out),
         Some(Command::Convert(args)) => convert::run(cli, args, style, out),
         Some(Command::Rules(args)) => rules::run(cli, args, style, out),
@@ -90,7 +92,7 @@ fn applies(cli: &Cli) -> Result<(), Failure> {
         Some(Command::Rules(_)) => ("rules", "text and json"),
         Some(Command::Convert(_)) => ("convert", "text and json"),
         Some(Command::Snapshot(_)) => ("snapshot", "expected.json alone; leave --format out"),
-        None | Some(Command::Inspect(_)) => return Ok(()),
+        None | Some(Command::Inspect(_) | Command::Check(_)) => return Ok(()),
     };
     if matches!(format.kind(), FormatKind::Text | FormatKind::Json) {
         return Ok(());

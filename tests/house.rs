@@ -14,6 +14,7 @@ const STAGES: &[&str] = &[
     "compare",
     "explain",
     "judge",
+    "config",
     "inspect",
     "convert",
     "values",

@@ -46,6 +46,14 @@ impl Fingerprint {
     }
 }
 
+impl Fingerprint {
+    /// Reads what [`Display`](fmt::Display) writes.
+    pub fn parse(text: &str) -> Option<Fingerprint> {
+        let digits = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if digits { u64::from_str_radix(text, 16).ok().map(Fingerprint) } else { None }
+    }
+}
+
 impl Report<'_> {
     /// The fingerprint of one of its findings; `scope` as in [`Fingerprint::of`].
     pub fn fingerprint(&self, scope: &[&str], finding: &Finding) -> Fingerprint {

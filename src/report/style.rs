@@ -187,6 +187,20 @@ pub fn short(n: u64) -> String {
     format!("{value:.decimals$}{name}")
 }
 
+/// `548 MB`, in powers of ten, as disks and downloads are counted.
+pub fn bytes(n: u64) -> String {
+    let (unit, name) = match n {
+        0..10_000 => return plural(usize::try_from(n).unwrap_or(usize::MAX), "byte"),
+        10_000..1_000_000 => (1e3, "kB"),
+        1_000_000..1_000_000_000 => (1e6, "MB"),
+        1_000_000_000..1_000_000_000_000 => (1e9, "GB"),
+        _ => (1e12, "TB"),
+    };
+    let value = n as f64 / unit;
+    let decimals = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    format!("{value:.decimals$} {name}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

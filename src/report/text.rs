@@ -15,7 +15,7 @@ mod pairs;
 pub(super) mod table;
 
 /// Width of the labels below the findings (`as it is`, `renames`).
-const LABEL: usize = 10;
+pub(super) const LABEL: usize = 10;
 
 /// Writes the verdict as text. Nothing at all where nothing is wrong, as `diff` does, unless every key is asked for.
 ///

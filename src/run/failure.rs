@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::checkpoint::{Remark, escaped};
+use crate::config::ConfigError;
 use crate::convert::ConvertError;
 use crate::read::ReadError;
 use crate::report::style::{Style, Tone};
@@ -24,6 +25,16 @@ impl Failure {
     /// A failure without a page of its own.
     pub fn new(what: impl Into<String>) -> Failure {
         Failure { code: None, what: what.into(), help: String::new() }
+    }
+
+    /// A failure with a page.
+    pub(super) fn coded(code: &'static str, what: impl Into<String>) -> Failure {
+        Failure { code: Some(code), ..Failure::new(what) }
+    }
+
+    /// Code, text and remedy, for a failure that ends only a part of a run.
+    pub(super) fn into_parts(self) -> (Option<&'static str>, String, String) {
+        (self.code, self.what, self.help)
     }
 
     /// What the reader of `path` remarked, where that left nothing to go on with.
@@ -85,6 +96,12 @@ impl From<ConvertError> for Failure {
 impl From<RuleError> for Failure {
     fn from(e: RuleError) -> Failure {
         Failure::new(e.to_string())
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(e: ConfigError) -> Failure {
+        Failure::coded("CK902", e.to_string()).help(e.help)
     }
 }
 

@@ -1,28 +1,124 @@
-//! `ckdiff inspect FILE`: one file by itself.
+//! `ckdiff inspect FILE…`: each file by itself.
 
 use std::io::Write;
+use std::path::Path;
 
 use super::{Failure, Status, deliver};
+use crate::checkpoint::escaped;
 use crate::cli::{Cli, FormatKind, InspectArgs};
-use crate::inspect::inspect;
+use crate::explain::{Finding, Remedy, Severity};
+use crate::inspect::{Inspection, inspect};
 use crate::read::read;
 use crate::report::base::Base;
-use crate::report::inspect::{json, text};
-use crate::report::style::Style;
+use crate::report::inspect::{brief, json, many_json, text};
+use crate::report::style::{Style, bytes};
 use crate::report::subject::{Sheet, Subject};
 
-/// Reads a file and says what is in it. Fails where something about the file is an error, a dangerous import above all.
+mod lfs;
+
+/// Reads files and says what is in them. Fails where something about one is an error, a dangerous import above all.
 pub(super) fn run(cli: &Cli, args: &InspectArgs, style: &Style, out: &mut dyn Write) -> Result<Status, Failure> {
-    let checkpoint = read(&args.file)?;
-    let inspection = inspect(&checkpoint);
+    let [file] = args.files.as_slice() else { return many(cli, args, style, out) };
+    if args.brief {
+        return many(cli, args, style, out);
+    }
+    let checkpoint = read(file)?;
+    let inspection = with_size(inspect(&checkpoint), file, args.max_size);
     deliver(cli, out, |out| match cli.common.format.kind() {
         FormatKind::Text => text(&inspection, style, out),
         FormatKind::Json => json(&inspection, out),
-        FormatKind::Sheet(sheet) => {
-            let subject = Subject::inspected("", &inspection, &Base::here());
-            let page = sheet == Sheet::Html;
-            sheet.write(&[if page { subject.with_keys(&inspection) } else { subject }], out)
-        }
+        FormatKind::Sheet(sheet) => sheet.write(&[subject(&inspection, sheet)], out),
     })?;
     Ok(if inspection.fails() { Status::Fails } else { Status::Holds })
+}
+
+/// The subject of one file; only the page shows every key.
+fn subject(inspection: &Inspection<'_>, sheet: Sheet) -> Subject {
+    let subject = Subject::inspected("", inspection, &Base::here());
+    if sheet == Sheet::Html { subject.with_keys(inspection) } else { subject }
+}
+
+/// Several files: what cannot be read is a finding of that file, and the others are still looked at.
+fn many(cli: &Cli, args: &InspectArgs, style: &Style, out: &mut dyn Write) -> Result<Status, Failure> {
+    let (mut fails, mut unread) = (false, false);
+    let mut subjects = Vec::new();
+    let mut written = Vec::new();
+    for (i, file) in args.files.iter().enumerate() {
+        let checkpoint = match read(file) {
+            Ok(checkpoint) => checkpoint,
+            Err(error) => {
+                unread = true;
+                let finding = finding(error.code, error.what, error.remedy);
+                match cli.common.format.kind() {
+                    FormatKind::Text => deliver(cli, out, |out| brief(file, &[finding], style, out))?,
+                    FormatKind::Json => written.push((file, Err(finding))),
+                    FormatKind::Sheet(_) => {
+                        subjects.push(Subject::other("", file, [(finding, None)], &Base::here()));
+                    }
+                }
+                continue;
+            }
+        };
+        let inspection = with_size(inspect(&checkpoint), file, args.max_size);
+        fails |= inspection.fails();
+        match cli.common.format.kind() {
+            FormatKind::Text if args.brief => {
+                deliver(cli, out, |out| brief(file, &inspection.findings, style, out))?;
+            }
+            FormatKind::Text => deliver(cli, out, |out| {
+                if i > 0 {
+                    writeln!(out)?;
+                }
+                text(&inspection, style, out)
+            })?,
+            FormatKind::Json => {
+                let mut one = Vec::new();
+                json(&inspection, &mut one).map_err(|e| Failure::new(format!("cannot write the result: {e}")))?;
+                written.push((file, Ok(one)));
+            }
+            FormatKind::Sheet(sheet) => subjects.push(subject(&inspection, sheet)),
+        }
+    }
+    deliver(cli, out, |out| match cli.common.format.kind() {
+        FormatKind::Text => Ok(()),
+        FormatKind::Json => many_json(&written, out),
+        FormatKind::Sheet(sheet) => sheet.write(&subjects, out),
+    })?;
+    Ok(match (unread, fails) {
+        (true, _) => Status::Unfinished,
+        (_, true) => Status::Fails,
+        _ => Status::Holds,
+    })
+}
+
+/// Adds what has to be said of a file that is larger than allowed, unless git-lfs takes it out of the repository.
+fn with_size<'a>(mut inspection: Inspection<'a>, file: &Path, most: Option<u64>) -> Inspection<'a> {
+    let size = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|m| m.len());
+    if let (Some(size), Some(most)) = (size, most)
+        && size > most
+        && !lfs::manages(file)
+    {
+        let message = format!("{} in one file, and at most {} are allowed", bytes(size), bytes(most));
+        let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let suffix = name.rsplit_once('.').map_or(name.as_str(), |(_, suffix)| suffix);
+        let help = format!("let git-lfs manage it: git lfs track \"*.{}\"; or keep it elsewhere", escaped(suffix));
+        inspection.findings.insert(0, finding("CK016", message, help));
+    }
+    inspection
+}
+
+fn finding(code: &'static str, message: String, help: String) -> Finding {
+    Finding {
+        code,
+        rule: None,
+        severity: Severity::Error,
+        claims: Vec::new(),
+        keys: 0,
+        examples: Vec::new(),
+        message,
+        help,
+        confidence: 1.0,
+        remedy: Remedy::None,
+        arguments: Default::default(),
+    }
 }

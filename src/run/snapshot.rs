@@ -14,14 +14,29 @@ use crate::report::snapshot;
 
 /// Reads a file and writes its keys, to a file or to `out`.
 pub(super) fn run(cli: &Cli, args: &SnapshotArgs, out: &mut dyn Write) -> Result<Status, Failure> {
-    let checkpoint = read(&args.file)?;
+    match taken(cli, args, out) {
+        Ok(_) if args.textconv => Ok(Status::Holds),
+        other => other,
+    }
+}
+
+fn taken(cli: &Cli, args: &SnapshotArgs, out: &mut dyn Write) -> Result<Status, Failure> {
+    let checkpoint = match read(&args.file) {
+        // git shows what a converter prints, and dies where it fails; the old side of a change may well be a git-lfs
+        // pointer. The path is left out: git hands over a copy under another name each time.
+        Err(error) if args.textconv => {
+            deliver(cli, out, |out| writeln!(out, "{} cannot be read: {}", error.code, escaped(&error.what)))?;
+            return Ok(Status::Holds);
+        }
+        other => other?,
+    };
     let container = match &args.container {
         Some(name) => named_container(&checkpoint, &checkpoint.candidates(), name)?,
         None => main_container(&checkpoint),
     };
     let view = StateDict::below(&checkpoint, container);
     match &args.output {
-        Some(path) => write_file(path, &view)?,
+        Some(path) => replace(path, |out| snapshot::write(&view, out))?,
         None => deliver(cli, out, |out| snapshot::write(&view, out))?,
     }
     // Where part of the file could not be read, the snapshot is not what the checkpoint holds.
@@ -29,7 +44,7 @@ pub(super) fn run(cli: &Cli, args: &SnapshotArgs, out: &mut dyn Write) -> Result
 }
 
 /// Writes beside the wanted file first and then renames, so that a full disk or a broken run leaves no half of a file.
-fn write_file(path: &Path, view: &StateDict<'_>) -> Result<(), Failure> {
+pub(super) fn replace(path: &Path, write: impl Fn(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     let failure = |e: io::Error| {
         Failure::new(format!("{}: cannot be written: {e}", escaped(&path.to_string_lossy())))
             .help("check the folder and its permissions")
@@ -37,13 +52,13 @@ fn write_file(path: &Path, view: &StateDict<'_>) -> Result<(), Failure> {
     // What is no regular file (/dev/stdout, a pipe) is written to as it is.
     if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
         let mut out = BufWriter::new(fs::File::create(path).map_err(failure)?);
-        return snapshot::write(view, &mut out).and_then(|()| out.flush()).map_err(failure);
+        return write(&mut out).and_then(|()| out.flush()).map_err(failure);
     }
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.part", std::process::id()));
     let beside = path.with_file_name(name);
     let written = fs::File::create_new(&beside).map(BufWriter::new).and_then(|mut out| {
-        snapshot::write(view, &mut out)?;
+        write(&mut out)?;
         out.flush()?;
         fs::rename(&beside, path)
     });

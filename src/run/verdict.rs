@@ -13,13 +13,14 @@ use crate::cli::{Cli, FormatKind, VerdictArgs};
 use crate::compare::compare;
 use crate::explain::{add_container, explain};
 use crate::inspect;
-use crate::judge::{Evidence, judge};
+use crate::judge::{Evidence, Level, Report, judge};
 use crate::read::read;
 use crate::report::base::Base;
 use crate::report::emit::{self, Plan};
 use crate::report::style::Style;
 use crate::report::subject::{Sheet, Subject};
 use crate::report::{json, text, values as values_report};
+use crate::rules::RuleSet;
 use crate::values;
 
 /// Reads both sides, aligns, compares, explains, judges, and writes the report.
@@ -33,46 +34,70 @@ pub(super) fn run(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Wr
     let rules = rules(cli)?;
     let source = side(source).map_err(|failure| hint_at_command(failure, source))?;
     let target = side(target)?;
-    let (source, target, others) = choose(&source, &target, args.container.as_deref())?;
-    let alignment = align(&source, &target, &rules);
-    let differences = compare(&source, &target, &alignment);
-    let mut findings = explain(&source, &target, &alignment, &differences, &rules);
-    if args.container.is_none() {
-        add_container(&mut findings, &source, &target, &alignment, &rules);
-    }
-    findings.splice(0..0, inspect::of_both(source.checkpoint, target.checkpoint));
-    let evidence = Evidence {
-        source: &source,
-        target: &target,
-        others,
-        alignment: &alignment,
-        differences: &differences,
-        findings,
-    };
-    let mut report = judge(evidence, args.level.into());
-    let values = args.values.map(|mode| values::compare(&report, &differences, &rules, mode.into()));
-    if let Some(values) = &values {
-        report.findings.extend(values.findings.iter().cloned());
-        report.holds &= values.holds();
-    }
-    if let Some(form) = args.emit {
-        let plan = Plan::new(&source, &target, &alignment, &rules);
-        deliver(cli, out, |out| emit::write(form.into(), &plan, out))?;
-        return Ok(if report.holds { Status::Holds } else { Status::Fails });
-    }
-    deliver(cli, out, |out| match cli.common.format.kind() {
-        FormatKind::Text => {
-            text::verdict(&report, style, out)?;
-            values.as_ref().map_or(Ok(()), |values| values_report::text(values, &report, style, out))
+    let container = args.container.as_deref();
+    let pair = Pair { source: &source, target: &target, container, level: args.level.into() };
+    pair.judged(&rules, |mut report| {
+        let values = args.values.map(|mode| values::compare(&report, report.differences, &rules, mode.into()));
+        if let Some(values) = &values {
+            report.findings.extend(values.findings.iter().cloned());
+            report.holds &= values.holds();
         }
-        FormatKind::Json => json::verdict_and_values(&report, values.as_ref(), out),
-        FormatKind::Sheet(sheet) => {
-            let subject = Subject::verdict("", &report, &Base::here());
-            let page = sheet == Sheet::Html;
-            sheet.write(&[if page { subject.with_page(&report, &rules) } else { subject }], out)
+        let status = if report.holds { Status::Holds } else { Status::Fails };
+        if let Some(form) = args.emit {
+            let plan = Plan::new(report.source, report.target, report.alignment, &rules);
+            deliver(cli, out, |out| emit::write(form.into(), &plan, out))?;
+            return Ok(status);
         }
-    })?;
-    Ok(if report.holds { Status::Holds } else { Status::Fails })
+        deliver(cli, out, |out| match cli.common.format.kind() {
+            FormatKind::Text => {
+                text::verdict(&report, style, out)?;
+                values.as_ref().map_or(Ok(()), |values| values_report::text(values, &report, style, out))
+            }
+            FormatKind::Json => json::verdict_and_values(&report, values.as_ref(), out),
+            FormatKind::Sheet(sheet) => {
+                let subject = Subject::verdict("", &report, &Base::here());
+                let page = sheet == Sheet::Html;
+                sheet.write(&[if page { subject.with_page(&report, &rules) } else { subject }], out)
+            }
+        })?;
+        Ok(status)
+    })
+}
+
+/// What is asked: does this load into that, and how much must hold?
+pub(super) struct Pair<'a> {
+    pub(super) source: &'a Checkpoint,
+    pub(super) target: &'a Checkpoint,
+    /// The container that was asked for by name.
+    pub(super) container: Option<&'a str>,
+    pub(super) level: Level,
+}
+
+impl Pair<'_> {
+    /// Chooses the container, aligns, compares, explains, judges, and hands the report on.
+    pub(super) fn judged<R>(
+        &self,
+        rules: &RuleSet,
+        then: impl FnOnce(Report<'_>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let (source, target, others) = choose(self.source, self.target, self.container)?;
+        let alignment = align(&source, &target, rules);
+        let differences = compare(&source, &target, &alignment);
+        let mut findings = explain(&source, &target, &alignment, &differences, rules);
+        if self.container.is_none() {
+            add_container(&mut findings, &source, &target, &alignment, rules);
+        }
+        findings.splice(0..0, inspect::of_both(source.checkpoint, target.checkpoint));
+        let evidence = Evidence {
+            source: &source,
+            target: &target,
+            others,
+            alignment: &alignment,
+            differences: &differences,
+            findings,
+        };
+        then(judge(evidence, self.level))
+    }
 }
 
 /// Reads one side. A file that breaks off before its first tensor leaves nothing to compare.

@@ -1,10 +1,12 @@
 //! The inspection as JSON, version 1: fields may be added, never changed.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::checkpoint::{Checkpoint, Trust};
+use crate::explain::Finding;
 use crate::inspect::Inspection;
 use crate::report::json::{Cause, Object, element};
 
@@ -39,6 +41,33 @@ struct Other<'a> {
 struct Pair<'a> {
     name: &'a str,
     value: &'a str,
+}
+
+/// Writes what is known of several files, each by itself: an inspection that is written already, or why there is none.
+///
+/// # Errors
+/// What the writer reports.
+pub fn many_json(files: &[(&PathBuf, Result<Vec<u8>, Finding>)], out: &mut dyn Write) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Unread<'a> {
+        path: std::borrow::Cow<'a, str>,
+        findings: [Cause<'a>; 1],
+    }
+
+    let mut object = Object::start(out)?;
+    object.field("version", &1)?;
+    object.raw_list("files", |out| {
+        out.write_all(b"[")?;
+        for (i, (path, one)) in files.iter().enumerate() {
+            out.write_all(if i == 0 { b"\n" } else { b",\n" })?;
+            match one {
+                Ok(text) => out.write_all(text.trim_ascii_end())?,
+                Err(finding) => element(out, &Unread { path: path.to_string_lossy(), findings: [Cause::of(finding)] })?,
+            }
+        }
+        out.write_all(b"\n ]")
+    })?;
+    object.end()
 }
 
 /// Writes an inspection as JSON, version 1.

@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::fold::{self, Line};
 use crate::checkpoint::{Candidate, Checkpoint, Import, StateDict, Trust, escaped};
 use crate::inspect::{Inspection, main_container, may_hold_code};
-use crate::report::style::{Style, Tone, count, pad, plural, short};
+use crate::report::style::{Style, Tone, bytes, count, pad, plural, short};
 use crate::report::text::{findings, spoken, table};
 
 /// Lines of tensors shown without `--all`.
@@ -282,20 +282,6 @@ fn cut(text: &str) -> String {
         Some((at, _)) => format!("{}…", text.get(..at).unwrap_or("")),
         None => text.to_owned(),
     }
-}
-
-/// `548 MB`, in powers of ten, as disks and downloads are counted.
-fn bytes(n: u64) -> String {
-    let (unit, name) = match n {
-        0..10_000 => return plural(usize::try_from(n).unwrap_or(usize::MAX), "byte"),
-        10_000..1_000_000 => (1e3, "kB"),
-        1_000_000..1_000_000_000 => (1e6, "MB"),
-        1_000_000_000..1_000_000_000_000 => (1e9, "GB"),
-        _ => (1e12, "TB"),
-    };
-    let value = n as f64 / unit;
-    let decimals = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
-    format!("{value:.decimals$} {name}")
 }
 
 fn more(total: usize, shown: usize, style: &Style, out: &mut dyn Write) -> io::Result<()> {
