@@ -7,6 +7,7 @@ use crate::checkpoint::StateDict;
 use crate::compare::Difference;
 use crate::rules::RuleSet;
 
+mod alike;
 mod biases;
 mod blocks;
 mod buffers;
@@ -109,9 +110,10 @@ pub fn explain(
     file::container(&mut case);
     file::placeholders(&mut case);
     groups::explain(&mut case);
-    prefix::explain(&mut case);
     cut::explain(&mut case);
+    prefix::explain(&mut case);
     copies::explain(&mut case);
+    file::other_model(&mut case);
     depth::explain(&mut case);
     blocks::explain(&mut case);
     blocks::norms(&mut case);

@@ -96,7 +96,7 @@ pub(super) fn norms(case: &mut Case<'_>) {
             these.iter().filter(|(_, e)| e.key.leaf() == "running_mean").map(|(_, e)| e.key.module()).collect();
         let other = if given { case.target } else { case.source };
         let keeps = |e: &Entry<'_>| e.key.leaf() == "running_mean";
-        let both = other.entries.iter().any(keeps) && !case.partial();
+        let both = other.entries.iter().any(keeps);
         if with.len() < 2 || both || others.iter().any(|(_, e)| keeps(e)) {
             continue;
         }

@@ -4,9 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use super::Remedy;
 use super::case::{Case, Cause, Rank};
+use crate::checkpoint::Entry;
 
 /// Explains unexpected keys that are keys of the checkpoint once more, under another beginning.
 pub(super) fn explain(case: &mut Case<'_>) {
+    wanted(case);
     let unexpected = case.unexpected();
     if !unexpected.iter().any(|(_, e)| copy(case, e.key.as_str()).is_some()) {
         return;
@@ -38,14 +40,60 @@ pub(super) fn explain(case: &mut Case<'_>) {
     groups.sort();
     for ((rule, name), (claims, again)) in groups {
         // Counters (`model_ema.decay`, `num_updates`) are not copies; most of the rest must be.
+        let Some(copies) = case.rules.copies.get(rule) else { continue };
         if again * 2 < claims.len() {
+            // An error text names the copy alone, since what it is a copy of fits. Dots that were removed are its sign.
+            if case.partial() && flat(case, &unexpected, name) {
+                let message = format!(
+                    "{} keys under `{name}` are {} whose names have lost their dots",
+                    claims.len(),
+                    copies.what
+                );
+                let cause = Cause::new("CK110", Rank::Leftover, Remedy::Edit, message)
+                    .by(case.rules.rule(&copies.rule))
+                    .confidence(0.8)
+                    .with("prefix", name);
+                case.claim(claims, cause);
+            }
             continue;
         }
-        let Some(copies) = case.rules.copies.get(rule) else { continue };
         let message = format!("{} keys under `{name}` are {} of keys that are there", claims.len(), copies.what);
         let cause = Cause::new("CK110", Rank::Leftover, Remedy::Edit, message)
             .by(case.rules.rule(&copies.rule))
             .rider()
+            .with("prefix", name);
+        case.claim(claims, cause);
+    }
+}
+
+/// Whether the keys of a copy, of which there are several, have no dots in their names.
+fn flat(case: &Case<'_>, keys: &[(u32, Entry<'_>)], name: &str) -> bool {
+    let rests = keys.iter().filter_map(|(_, e)| copy(case, e.key.as_str()).filter(|c| c.1 == name).map(|c| c.2));
+    let (mut all, mut plain) = (0, 0);
+    for rest in rests {
+        all += 1;
+        plain += usize::from(!rest.contains('.'));
+    }
+    all > 1 && plain * 5 >= all * 4
+}
+
+/// Explains a copy with flat names that the model keeps and the checkpoint does not have.
+fn wanted(case: &mut Case<'_>) {
+    let missing = case.missing();
+    let mut names: Vec<&str> =
+        missing.iter().filter_map(|(_, e)| copy(case, e.key.as_str()).map(|(_, name, _)| name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        let ours = |e: &Entry<'_>| copy(case, e.key.as_str()).filter(|c| c.1 == name).map(|c| c.0);
+        let claims: Vec<u32> = missing.iter().filter(|(_, e)| ours(e).is_some()).map(|(d, _)| *d).collect();
+        let rule = missing.iter().find_map(|(_, e)| ours(e)).and_then(|rule| case.rules.copies.get(rule));
+        let Some(copies) = rule.filter(|_| flat(case, &missing, name)) else { continue };
+        let message =
+            format!("the model keeps {} under `{name}`, the checkpoint has none ({} keys)", copies.what, claims.len());
+        let cause = Cause::new("CK110", Rank::Missing, Remedy::Lost, message)
+            .by(case.rules.rule(&copies.rule))
+            .help("for inference build the model without it (use_ema=False); for training copy the weights into it")
             .with("prefix", name);
         case.claim(claims, cause);
     }

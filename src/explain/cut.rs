@@ -1,66 +1,152 @@
 //! Keys that a rename script cut in the middle of a name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Remedy;
 use super::case::{Case, Cause, Rank, count};
+use crate::checkpoint::StateDict;
+use crate::compare::Difference;
 use crate::rules::Diagnosis;
+
+/// The most keys of one side for which every way of tearing one is tried.
+const MOST_TORN: usize = 5000;
 
 /// Explains pairs of keys of which one is the other, cut where no dot is.
 pub(super) fn explain(case: &mut Case<'_>) {
     if case.rules.diagnosis(Diagnosis::CutKey).is_none() {
         return;
     }
-    let mut claims = Vec::new();
-    let mut pairs: Vec<(&str, &str)> = Vec::new();
-    let renamed = case.renamed();
-    for (difference, _, source, target) in &renamed {
-        let (s, t) = (source.key.as_str(), target.key.as_str());
-        if cut_tail(s, t) || without_piece(t).iter().any(|w| w == s) {
-            claims.push(*difference);
-            pairs.push((s, t));
-        }
+    let sides = Sides::of(case);
+    if sides.given.is_empty() || sides.wanted.is_empty() {
+        return;
     }
-    // Among many that were renamed otherwise, `norm` for `layernorm` is a rename as well.
-    if pairs.len() * 2 < renamed.len() {
-        claims.clear();
-        pairs.clear();
+    if let Some((length, pairs)) = same_length(&sides) {
+        let lost = format!("lost their first {length} characters, a prefix that they did not have");
+        claim(case, &pairs, |n, given, wanted| format!("{n} {lost}: `{given}` is what is left of `{wanted}`"));
+        return;
     }
-    let missing = case.missing();
-    let mut reversed: Vec<(String, usize)> =
-        missing.iter().enumerate().map(|(i, (_, e))| (e.key.as_str().chars().rev().collect(), i)).collect();
-    reversed.sort_unstable();
-    let mut pieces: HashMap<String, usize> = HashMap::new();
-    for (i, (_, entry)) in missing.iter().enumerate() {
-        for piece in without_piece(entry.key.as_str()) {
-            pieces.entry(piece).or_insert(i);
-        }
-    }
-    for (difference, entry) in case.unexpected() {
-        let key = entry.key.as_str();
-        let tail: String = key.chars().rev().collect();
-        let at = reversed.partition_point(|(r, _)| *r < tail);
-        let longer = reversed.get(at..).unwrap_or(&[]).iter().take_while(|(r, _)| r.starts_with(&tail)).take(16);
-        let by_tail = longer.filter_map(|(_, i)| missing.get(*i)).find(|(_, e)| cut_tail(key, e.key.as_str()));
-        let found = by_tail.or_else(|| pieces.get(key).and_then(|&i| missing.get(i)));
-        if let Some((other, wanted)) = found {
-            claims.extend([difference, *other]);
-            pairs.push((key, wanted.key.as_str()));
-        }
-    }
+    let words = case.rules.words(Diagnosis::CutKey);
+    let pairs = pairs(&sides, words);
+    // Where most keys are cut, matches by structure are chance; among many that were renamed otherwise, `norm` for
+    // `layernorm` is a rename as well.
+    let most = pairs.len() * 2 >= sides.given.len().min(sides.wanted.len());
+    let open = open_keys(case);
+    let pairs: Vec<(&str, &str)> =
+        pairs.into_iter().filter(|(s, t)| most || open.contains(s) && open.contains(t)).collect();
     // One pair may be a coincidence of short names.
     let sure = pairs.iter().any(|(s, _)| s.contains('.') || s.contains('_')) || pairs.len() > 1;
-    if let Some((given, wanted)) = pairs.first().filter(|_| sure) {
-        let n = count(pairs.len(), "key");
-        let are = if pairs.len() == 1 { "is" } else { "are" };
-        let message = format!("{n} {are} cut in the middle of a name: `{given}` is what is left of `{wanted}`");
-        let cause = Cause::new("CK111", Rank::Stored, Remedy::Edit, message)
-            .by(case.rules.diagnosis(Diagnosis::CutKey))
-            .confidence(0.9)
-            .with("given", *given)
-            .with("wanted", *wanted);
-        case.claim(claims, cause);
+    if sure && !pairs.is_empty() {
+        claim(case, &pairs, |n, given, wanted| {
+            let are = if n.starts_with("1 ") { "is" } else { "are" };
+            format!("{n} {are} cut in the middle of a name: `{given}` is what is left of `{wanted}`")
+        });
     }
+}
+
+/// The names of both sides that differ in any way.
+struct Sides<'a> {
+    given: Vec<&'a str>,
+    wanted: Vec<&'a str>,
+}
+
+impl<'a> Sides<'a> {
+    fn of(case: &Case<'a>) -> Self {
+        let renamed = case.renamed();
+        let mut given: Vec<&str> = case.unexpected().iter().map(|(_, e)| e.key.as_str()).collect();
+        given.extend(renamed.iter().map(|(_, _, s, _)| s.key.as_str()));
+        let mut wanted: Vec<&str> = case.missing().iter().map(|(_, e)| e.key.as_str()).collect();
+        wanted.extend(renamed.iter().map(|(_, _, _, t)| t.key.as_str()));
+        let group = |g: u32| case.alignment.ambiguous.get(g as usize);
+        for (_, fact) in case.open() {
+            let Difference::Ambiguous { group: g } = *fact else { continue };
+            let Some(group) = group(g) else { continue };
+            let key = |side: &StateDict<'a>, i: u32| side.entries.get(i as usize).map(|e| e.key.as_str());
+            given.extend(group.source.iter().filter_map(|&s| key(case.source, s)));
+            wanted.extend(group.target.iter().filter_map(|&t| key(case.target, t)));
+        }
+        for list in [&mut given, &mut wanted] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        Sides { given, wanted }
+    }
+}
+
+/// Names that nothing on the other side answers.
+fn open_keys<'a>(case: &Case<'a>) -> HashSet<&'a str> {
+    case.missing().iter().chain(&case.unexpected()).map(|(_, e)| e.key.as_str()).collect()
+}
+
+/// The longest prefix that a script takes off, in bytes.
+const LONGEST: usize = 32;
+
+/// Whether every key lost the same number of characters (`key[7:]`), and so some of them part of a name.
+fn same_length<'a>(sides: &Sides<'a>) -> Option<(usize, Vec<(&'a str, &'a str)>)> {
+    let given: HashSet<&str> = sides.given.iter().copied().collect();
+    let left = |wanted: &'a str, n: usize| wanted.get(n..).filter(|rest| !rest.is_empty() && given.contains(rest));
+    let step = sides.wanted.len().div_ceil(64);
+    let sample: Vec<&str> = sides.wanted.iter().step_by(step).copied().collect();
+    (1..=LONGEST).find_map(|n| {
+        if sample.iter().filter(|w| left(w, n).is_some()).count() * 2 < sample.len() {
+            return None;
+        }
+        let pairs: Vec<(&str, &str)> = sides.wanted.iter().filter_map(|w| Some((left(w, n)?, *w))).collect();
+        let lost: HashSet<&str> = pairs.iter().filter_map(|(_, w)| w.get(..n)).collect();
+        let within = pairs.iter().filter(|(s, w)| cut_tail(s, w)).count();
+        (pairs.len() * 5 >= sides.given.len() * 4 && lost.len() > 1 && within > 1).then_some((n, pairs))
+    })
+}
+
+/// Each key of the checkpoint that is what is left of one of the model.
+fn pairs<'a>(sides: &Sides<'a>, words: &[String]) -> Vec<(&'a str, &'a str)> {
+    let mut reversed: Vec<(String, &str)> = sides.wanted.iter().map(|w| (w.chars().rev().collect(), *w)).collect();
+    reversed.sort_unstable();
+    let mut torn: HashMap<String, &str> = HashMap::new();
+    if sides.wanted.len() <= MOST_TORN {
+        for wanted in &sides.wanted {
+            for left in without_piece(wanted).into_iter().chain(replaced_within(wanted, words)) {
+                torn.entry(left).or_insert(wanted);
+            }
+        }
+    }
+    let mut out = Vec::new();
+    for given in &sides.given {
+        let tail: String = given.chars().rev().collect();
+        let at = reversed.partition_point(|(r, _)| *r < tail);
+        let longer = reversed.get(at..).unwrap_or(&[]).iter().take_while(|(r, _)| r.starts_with(&tail)).take(16);
+        let by_tail = longer.map(|(_, w)| *w).find(|w| cut_tail(given, w));
+        out.extend(by_tail.or_else(|| torn.get(*given).copied()).map(|wanted| (*given, wanted)));
+    }
+    out
+}
+
+/// Claims everything that is open about the pairs.
+fn claim(case: &mut Case<'_>, pairs: &[(&str, &str)], message: impl Fn(&str, &str, &str) -> String) {
+    let Some((given, wanted)) = pairs.first() else { return };
+    let (here, there): (HashSet<&str>, HashSet<&str>) = pairs.iter().copied().unzip();
+    let name = |side: &StateDict<'_>, i: u32, names: &HashSet<&str>| {
+        side.entries.get(i as usize).is_some_and(|e| names.contains(e.key.as_str()))
+    };
+    let ours = |fact: &Difference| match *fact {
+        Difference::Missing { target } => name(case.target, target, &there),
+        Difference::Unexpected { source } => name(case.source, source, &here),
+        Difference::Renamed { matched } => case.matched(matched).is_some_and(|m| {
+            name(case.target, m.target, &there) || m.source.iter().any(|&s| name(case.source, s, &here))
+        }),
+        Difference::Ambiguous { group } => case.alignment.ambiguous.get(group as usize).is_some_and(|g| {
+            g.target.iter().all(|&t| name(case.target, t, &there))
+                || g.source.iter().all(|&s| name(case.source, s, &here))
+        }),
+        _ => false,
+    };
+    let claims: Vec<u32> = case.open().filter(|(_, fact)| ours(fact)).map(|(i, _)| i).collect();
+    let message = message(&count(pairs.len(), "key"), given, wanted);
+    let cause = Cause::new("CK111", Rank::Prefix, Remedy::Edit, message)
+        .by(case.rules.diagnosis(Diagnosis::CutKey))
+        .confidence(0.9)
+        .with("given", *given)
+        .with("wanted", *wanted);
+    case.claim(claims, cause);
 }
 
 /// Whether `short` is the end of `long`, cut within a segment.
@@ -71,13 +157,38 @@ fn cut_tail(short: &str, long: &str) -> bool {
     within && short.len() >= 4 && !short.starts_with(|c: char| c == '.' || c == '_' || c.is_ascii_digit())
 }
 
-/// What is left of a key when a name and its dot are taken out wherever they stand, also within other names.
+/// What is left of a key when a name and its dot are taken out wherever they stand, also within other names: `aux_head.weight`
+/// without `head.` is `aux_weight`.
 fn without_piece(key: &str) -> Vec<String> {
-    let Some((first, rest)) = key.split_once('.') else { return Vec::new() };
-    let piece = format!("{first}.");
-    let left = key.replace(&piece, "");
-    // Taking off the first segment alone is a prefix that was stripped.
-    if left == rest || left.is_empty() { Vec::new() } else { vec![left] }
+    let mut out = Vec::new();
+    let mut start = 0;
+    for segment in key.split('.') {
+        let end = start + segment.len();
+        // A name that ends another one: `head` of `aux_head`.
+        for (at, _) in segment.match_indices('_') {
+            if let Some(piece) = segment.get(at + 1..).filter(|p| p.len() > 1 && p.starts_with(char::is_alphabetic)) {
+                let piece = format!("{piece}.");
+                let left = key.replace(&piece, "");
+                if end < key.len() && !left.is_empty() && left != key {
+                    out.push(left);
+                }
+            }
+        }
+        start = end + 1;
+    }
+    out
+}
+
+/// What a replacement of one name by another (`old=new` in `words`) makes of a key where it hits the inside of a name.
+fn replaced_within(key: &str, words: &[String]) -> Vec<String> {
+    let pairs = words.iter().filter_map(|w| w.split_once('='));
+    let torn = pairs.filter(|(old, _)| {
+        key.match_indices(old).any(|(at, _)| {
+            let (before, after) = (key.get(..at).unwrap_or(""), key.get(at + old.len()..).unwrap_or(""));
+            !(before.is_empty() || before.ends_with('.')) || !(after.is_empty() || after.starts_with('.'))
+        })
+    });
+    torn.map(|(old, new)| key.replace(old, new)).collect()
 }
 
 #[cfg(test)]
@@ -97,6 +208,14 @@ mod tests {
     fn a_piece_that_also_ends_another_name_tears_it() {
         assert_eq!(without_piece("head.aux_head.weight"), ["aux_weight"]);
         assert_eq!(without_piece("model.smp_model.decoder.w"), ["smp_decoder.w"]);
+        assert_eq!(without_piece("smp_model.decoder.w"), ["smp_decoder.w"]);
         assert!(without_piece("model.decoder.w").is_empty());
+    }
+
+    #[test]
+    fn a_replacement_that_hits_the_inside_of_a_name_tears_it() {
+        let words = ["weight_g=parametrizations.weight.original0".to_owned()];
+        assert_eq!(replaced_within("gate.weight_gates.7", &words), ["gate.parametrizations.weight.original0ates.7"]);
+        assert!(replaced_within("conv.weight_g", &words).is_empty());
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Remedy;
+use super::alike::foreign;
 use super::case::{Case, Cause, Rank, count, some};
 use super::rest::head_of;
 use crate::compare::Difference;
@@ -71,6 +72,30 @@ pub(super) fn placeholders(case: &mut Case<'_>) {
     let message = format!("{} of the checkpoint are empty or of one element", count(claims.len(), "tensor"));
     let cause = Cause::new("CK118", Rank::File, Remedy::Lost, message).by(Some(about));
     case.claim(claims, cause);
+}
+
+/// The fewest keys on each side by which a text shows that the two are different models.
+const FEWEST: usize = 8;
+
+/// Explains a text in which no key of the one side answers one of the other, and hardly a word is on both.
+pub(super) fn other_model(case: &mut Case<'_>) {
+    let Some(about) = case.rules.diagnosis(Diagnosis::WrongFile) else { return };
+    let (missing, unexpected) = (case.missing(), case.unexpected());
+    if !case.partial()
+        || missing.len().min(unexpected.len()) < FEWEST
+        || !case.alignment.matches.is_empty()
+        || !foreign(unexpected.iter().map(|(_, e)| e.key.as_str()), missing.iter().map(|(_, e)| e.key.as_str()))
+    {
+        return;
+    }
+    let message = format!(
+        "none of {} of the checkpoint has a counterpart among {} of the model: another architecture",
+        count(unexpected.len(), "key"),
+        missing.len()
+    );
+    let cause =
+        Cause::new("CK114", Rank::File, Remedy::Lost, message).by(Some(about)).confidence(0.8).with("matched", 0);
+    case.claim(missing.into_iter().chain(unexpected).map(|(d, _)| d).collect::<Vec<_>>(), cause);
 }
 
 /// Explains a checkpoint of which nothing fits, where nothing else has told why.

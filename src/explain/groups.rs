@@ -114,6 +114,17 @@ fn explain_one(case: &mut Case<'_>, group: &Group, members: &[Member<'_>]) {
     }
     let modules: HashSet<String> = members.iter().filter(|m| m.is_sign()).map(|m| module(case, m.key)).collect();
     // Beside a sign, below it (`weight.quant_state.…` beside `weight.absmax`), or the tensor the signs hang on.
+    // `q.lora_B.default` is beside `q.lora_A.default`: both lie below `q`.
+    let mut above: HashSet<&str> = HashSet::new();
+    for (parent, _) in modules.iter().filter_map(|m| m.rsplit_once('.')) {
+        above.insert(parent);
+        above.extend(parent.rsplit_once('.').map(|(grand, _)| grand));
+    }
+    let below = |key: Key<'_>| {
+        let module = module(case, key);
+        let mut ends = module.match_indices('.').map(|(at, _)| at).chain([module.len()]);
+        ends.any(|at| module.get(..at).is_some_and(|m| above.contains(m)))
+    };
     let beside = |key: Key<'_>| {
         let module = module(case, key);
         let mut above = module.as_str();
@@ -123,12 +134,18 @@ fn explain_one(case: &mut Case<'_>, group: &Group, members: &[Member<'_>]) {
                 .chain([module.as_str()])
                 .any(|m| modules.contains(m))
     };
-    let mut claims: Vec<u32> = members.iter().filter(|m| m.is_sign() || beside(m.key)).map(|m| m.difference).collect();
+    let mut claims: Vec<u32> = members
+        .iter()
+        .filter(|m| m.is_sign() || beside(m.key) || group.whole && below(m.key))
+        .map(|m| m.difference)
+        .collect();
     // One module may have its signs in several on the other side (q, k and v), or in one of its own.
     let on = |given: bool| {
         let signs = members.iter().filter(|m| m.is_sign() && matches!(m.part, GroupPart::Given(_)) == given);
         signs.map(|m| module(case, m.key)).collect::<HashSet<String>>().len()
     };
+    claims.sort_unstable();
+    claims.dedup();
     let keys = [on(true), on(false)].into_iter().filter(|&n| n > 0).min().unwrap_or(0);
     let also_wanted = |key: Key<'_>| {
         let mut roles = case.rules.group_roles.get(key);
@@ -146,7 +163,10 @@ fn explain_one(case: &mut Case<'_>, group: &Group, members: &[Member<'_>]) {
     }));
     let whole = group.whole && claims.len() * 2 >= case.source.entries.len();
     if whole {
-        let rest = case.open().filter(|(_, d)| matches!(d, Difference::Missing { .. } | Difference::Unexpected { .. }));
+        let open = |d: &Difference| {
+            matches!(d, Difference::Missing { .. } | Difference::Unexpected { .. } | Difference::Ambiguous { .. })
+        };
+        let rest = case.open().filter(|(_, d)| open(d));
         claims.extend(rest.map(|(i, _)| i));
     }
     let Some(code) = super::known_code(&group.code) else { return };
@@ -154,7 +174,8 @@ fn explain_one(case: &mut Case<'_>, group: &Group, members: &[Member<'_>]) {
         GroupRemedy::Edit => Remedy::Edit,
         GroupRemedy::Lost => Remedy::Lost,
     };
-    let message = format!("{} ({})", group.message, count(keys, "module"));
+    let words = if whole || group.partly.is_empty() { &group.message } else { &group.partly };
+    let message = format!("{words} ({})", count(keys, "module"));
     let rank = if whole { Rank::File } else { Rank::Stored };
     let cause = Cause::new(code, rank, remedy, message).by(case.rules.rule(&group.rule)).with("modules", keys);
     case.claim(claims, cause);

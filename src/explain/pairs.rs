@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::alike::share;
 use crate::align::{Alignment, Ambiguous, How, Match, Step, align};
 use crate::checkpoint::{Entry, Format, StateDict};
 use crate::read::log::LogReport;
@@ -51,12 +52,13 @@ impl Doubts<'_> {
         let same = self.same_names();
         let shaped: HashSet<u32> = same.values().copied().collect();
         let mut twice = false;
+        let strange = self.strange(alignment);
         for m in std::mem::take(&mut alignment.matches) {
             // The names that a text gives two shapes for are on both sides: they are not each other's.
             let crossed = m.how != How::Identical
                 && (same.contains_key(&m.target) || m.source.iter().any(|s| shaped.contains(s)));
             twice |= crossed;
-            if !crossed && self.stands(&m) {
+            if !crossed && self.stands(&m) && !(strange && self.mere(&m)) {
                 alignment.matches.push(m);
             } else {
                 alignment.missing.push(m.target);
@@ -64,7 +66,7 @@ impl Doubts<'_> {
             }
         }
         for group in std::mem::take(&mut alignment.ambiguous) {
-            if self.is_heads(&group) {
+            if strange || self.is_heads(&group) || self.is_chance(&group) {
                 alignment.missing.extend(group.target);
                 alignment.unexpected.extend(group.source);
             } else {
@@ -125,6 +127,35 @@ impl Doubts<'_> {
         self.target.entries.get(index as usize)
     }
 
+    /// Whether most matches that structure suggests are between names without a word in common: two architectures.
+    fn strange(&self, alignment: &Alignment) -> bool {
+        const FEWEST: usize = 8;
+        let (mut all, mut unlike) = (0, 0);
+        for m in alignment.matches.iter().filter(|m| m.step == Step::Structure && m.how != How::Identical) {
+            all += 1;
+            unlike += usize::from(self.common_word(m) == Some(false));
+        }
+        all >= FEWEST && unlike * 2 > all
+    }
+
+    /// Whether a match that only structure suggests is between names with a word in common; `None` where a shape speaks for
+    /// it, or names have no words.
+    fn common_word(&self, m: &Match) -> Option<bool> {
+        let wanted = self.wanted(m.target)?;
+        let given: Vec<&Entry<'_>> = m.source.iter().filter_map(|&s| self.given(s)).collect();
+        let shaped = wanted.shape().is_some() && given.iter().all(|e| e.shape().is_some());
+        if m.step != Step::Structure || m.how == How::Identical || shaped {
+            return None;
+        }
+        given.iter().map(|e| share(e.key.as_str(), wanted.key.as_str())).max().flatten()
+    }
+
+    /// Whether a match has nothing to say for itself but structure.
+    fn mere(&self, m: &Match) -> bool {
+        let shaped = self.wanted(m.target).is_some_and(|e| e.shape().is_some());
+        m.step == Step::Structure && m.how != How::Identical && !shaped && self.common_word(m) != Some(true)
+    }
+
     fn stands(&self, m: &Match) -> bool {
         let Some(wanted) = self.wanted(m.target) else { return false };
         let given: Vec<&Entry<'_>> = m.source.iter().filter_map(|&s| self.given(s)).collect();
@@ -142,6 +173,14 @@ impl Doubts<'_> {
         let given: Vec<&str> = group.source.iter().filter_map(|&s| Some(self.given(s)?.key.as_str())).collect();
         let mut wanted = group.target.iter().filter_map(|&t| Some(self.wanted(t)?.key.as_str()));
         wanted.all(|w| given.iter().all(|g| self.other_head(g, w)))
+    }
+
+    /// Whether nothing but chance brought the members of a group together: no shape, and no two names that end alike.
+    fn is_chance(&self, group: &Ambiguous) -> bool {
+        let given: Vec<&Entry<'_>> = group.source.iter().filter_map(|&s| self.given(s)).collect();
+        let wanted: Vec<&Entry<'_>> = group.target.iter().filter_map(|&t| self.wanted(t)).collect();
+        let shaped = given.iter().chain(&wanted).any(|e| e.shape().is_some());
+        !shaped && wanted.iter().all(|w| given.iter().all(|g| g.key.leaf() != w.key.leaf()))
     }
 
     /// Whether both keys lie in heads, and these are of different tasks or built in another way.

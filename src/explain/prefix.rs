@@ -12,6 +12,8 @@ struct Around {
     /// Wrapper segments that only the source has, or only the target, as indices into the rules.
     given_wrappers: Vec<usize>,
     wanted_wrappers: Vec<usize>,
+    /// Wrappers that both have, in other places.
+    moved: Vec<usize>,
     /// What is left of the two beginnings.
     given: String,
     wanted: String,
@@ -36,15 +38,54 @@ pub(super) fn explain(case: &mut Case<'_>) {
     }
     let mut groups: Vec<(Around, Vec<u32>)> = groups.into_iter().collect();
     groups.sort_by(|a, b| (b.1.len(), &a.0).cmp(&(a.1.len(), &b.0)));
+    let groups = nested(groups);
     // A prefix that one key of many has is a name like any other: rename rules tell it better.
     let most = case.renamed().len();
     for (around, claims) in groups {
-        let wraps = !around.given_wrappers.is_empty() || !around.wanted_wrappers.is_empty();
-        if wraps || claims.len() * 20 >= most {
+        let tools = |wrappers: &[usize]| {
+            wrappers.iter().any(|&w| case.rules.wrappers.get(w).is_some_and(|w| w.place == Place::Anywhere))
+        };
+        let wraps = tools(&around.given_wrappers) || tools(&around.wanted_wrappers);
+        // `model.` before a minority, where the rest was renamed below it, is part of the renaming.
+        let attribute = !around.given_wrappers.is_empty() || !around.wanted_wrappers.is_empty();
+        if wraps || claims.len() * if attribute { 2 } else { 20 } >= most {
             let cause = cause(case, &around, claims.len());
             case.claim(claims, cause);
         }
     }
+}
+
+/// Joins groups that differ by wrappers alone: some modules of one model are wrapped once more (adapted layers, units of
+/// FSDP), which is one cause.
+fn nested(groups: Vec<(Around, Vec<u32>)>) -> Vec<(Around, Vec<u32>)> {
+    let mut out: Vec<(Around, Vec<u32>)> = Vec::new();
+    for (around, claims) in groups {
+        let within = |a: &[usize], b: &[usize]| !a.is_empty() && a.iter().all(|w| b.contains(w));
+        let same = out.iter_mut().find(|(known, _)| {
+            let (more, less) = (&around, known);
+            (more.given == less.given && more.wanted == less.wanted)
+                && (within(&less.given_wrappers, &more.given_wrappers) && less.wanted_wrappers == more.wanted_wrappers
+                    || within(&less.wanted_wrappers, &more.wanted_wrappers)
+                        && less.given_wrappers == more.given_wrappers)
+        });
+        match same {
+            Some((known, list)) => {
+                for (theirs, ours) in [
+                    (&mut known.given_wrappers, around.given_wrappers),
+                    (&mut known.wanted_wrappers, around.wanted_wrappers),
+                ] {
+                    for wrapper in ours {
+                        if !theirs.contains(&wrapper) {
+                            theirs.push(wrapper);
+                        }
+                    }
+                }
+                list.extend(claims);
+            }
+            None => out.push((around, claims)),
+        }
+    }
+    out
 }
 
 /// What stands before the longest end that two keys share, cut at a dot.
@@ -63,6 +104,9 @@ fn beginnings<'a>(source: &'a str, target: &'a str) -> (&'a str, &'a str) {
 
 /// Takes wrappers off both beginnings.
 fn read(rules: &RuleSet, given: &str, wanted: &str) -> Around {
+    let (inner_given, inner_wanted) = apart(rules, given, wanted);
+    let inner = (inner_given, inner_wanted) != (given, wanted);
+    let (given, wanted) = (inner_given, inner_wanted);
     let (mut given_wrappers, given_rest) = rules.unwrap(given);
     let (mut wanted_wrappers, wanted_rest) = rules.unwrap(wanted);
     // A segment that both sides have is a name of the model.
@@ -73,13 +117,36 @@ fn read(rules: &RuleSet, given: &str, wanted: &str) -> Around {
     wanted_wrappers.retain(|w| !both.contains(w));
     given_wrappers.dedup();
     wanted_wrappers.dedup();
+    let mut moved = both;
+    moved.dedup();
+    // The name of an attribute wraps at the start of a key; further in it is a prefix like any other.
+    let attribute = |w: &usize| rules.wrappers.get(*w).is_some_and(|w| w.place == Place::Prefix);
+    if inner && given_wrappers.iter().chain(&wanted_wrappers).any(attribute) {
+        let (given, wanted) = (given.to_owned(), wanted.to_owned());
+        return Around { given_wrappers: Vec::new(), wanted_wrappers: Vec::new(), moved: Vec::new(), given, wanted };
+    }
     // Equal beginnings without the wrappers: nothing but wrappers differed.
     let (given, wanted) = if given_rest == wanted_rest {
         Default::default()
     } else {
         (given_rest.into_owned(), wanted_rest.into_owned())
     };
-    Around { given_wrappers, wanted_wrappers, given, wanted }
+    Around { given_wrappers, wanted_wrappers, moved, given, wanted }
+}
+
+/// Two beginnings without the segments that both begin with, where these are part of a wrapper: `base_model.model` and
+/// `base_model` differ by `model`.
+fn apart<'a>(rules: &RuleSet, given: &'a str, wanted: &'a str) -> (&'a str, &'a str) {
+    let part = |short: &str| {
+        let longer = |w: &str| w.strip_prefix(short).is_some_and(|rest| rest.starts_with('.'));
+        !short.is_empty() && rules.wrappers.iter().any(|w| longer(&w.segment))
+    };
+    let below = |long: &'a str, short: &str| long.strip_prefix(short)?.strip_prefix('.').filter(|_| part(short));
+    match (below(given, wanted), below(wanted, given)) {
+        (Some(rest), _) => (rest, ""),
+        (_, Some(rest)) => ("", rest),
+        _ => (given, wanted),
+    }
 }
 
 /// Puts a group into words.
@@ -91,16 +158,21 @@ fn cause(case: &Case<'_>, around: &Around, keys: usize) -> Cause {
         } else {
             (&around.wanted_wrappers, &around.wanted, false)
         };
+    let wrappers = if wrappers.is_empty() && prefix.is_empty() { &around.moved } else { wrappers };
     let wrapper_rules = || wrappers.iter().filter_map(|&w| rules.wrappers.get(w));
     let part = rules.parts.iter().find(|p| p.prefix == *prefix);
-    let mut shown: Vec<String> = wrapper_rules().map(|w| format!("{}.", w.segment)).collect();
+    let elsewhere = prefix.is_empty() && around.given_wrappers.is_empty() && around.wanted_wrappers.is_empty();
+    let mut shown: Vec<String> = wrapper_rules().filter(|_| !elsewhere).map(|w| format!("{}.", w.segment)).collect();
     if !prefix.is_empty() {
         shown.push(format!("{prefix}."));
     }
     let total = if from_source { case.target.entries.len() } else { case.source.entries.len() };
     let how_many = if keys >= total { format!("all {total}") } else { format!("{keys} of {total}") };
     let place = some(&shown, 4);
-    let message = if from_source {
+    let message = if shown.is_empty() {
+        let both = around.moved.iter().filter_map(|&w| Some(format!("{}.", rules.wrappers.get(w)?.segment)));
+        format!("{how_many} keys carry {} in another place than the model's", some(&both.collect::<Vec<_>>(), 2))
+    } else if from_source {
         let where_ = if prefix.is_empty() { "with" } else { "under" };
         format!("{how_many} expected keys are there {where_} {place}")
     } else {
@@ -113,6 +185,9 @@ fn cause(case: &Case<'_>, around: &Around, keys: usize) -> Cause {
     let help = match (part, rule) {
         (Some(p), Some(r)) if from_source => format!("{}; {}", p.whole_given, r.help),
         (Some(p), Some(_)) => format!("{}; add the prefix, or load into that part of the model", p.part_given),
+        (None, Some(r)) if elsewhere => {
+            format!("{}; move it to where the model has it, or strip it on both sides", r.summary)
+        }
         (None, Some(_)) if prefix.is_empty() && from_source && wrappers.len() > 1 => {
             let all: Vec<&str> = wrapper_rules().filter_map(|w| Some(rules.rule(&w.rule)?.summary.as_str())).collect();
             format!("{}; strip them all, in whichever order they come", all.join("; "))

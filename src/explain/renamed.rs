@@ -32,25 +32,26 @@ pub(super) fn explain(case: &mut Case<'_>) {
 
 fn cause(case: &Case<'_>, how: How, keys: usize) -> Cause {
     let n = count(keys, "key");
+    let (are, hold) = if keys == 1 { ("is", "holds") } else { ("are", "hold") };
     let (code, message, help) = match how {
         How::Split => (
             "CK119",
-            format!("{n} of the model are parts of fused tensors of the checkpoint"),
+            format!("{n} of the model {are} parts of fused tensors of the checkpoint"),
             "split the fused tensors (q, k and v of one projection) while loading",
         ),
         How::Merged => (
             "CK119",
-            format!("{n} of the model are joined from several tensors of the checkpoint"),
+            format!("{n} of the model {are} joined from several tensors of the checkpoint"),
             "join the parts (q, k and v, or the experts of one layer) while loading; names do not tell their order",
         ),
         How::Transposed => (
             "CK207",
-            format!("{n} are transposed in the checkpoint"),
+            format!("{n} {are} transposed in the checkpoint"),
             "transpose them while loading; square ones must be transposed as well, and no shape tells",
         ),
         How::Reshaped => (
             "CK213",
-            format!("{n} hold the same values in another shape"),
+            format!("{n} {hold} the same values in another shape"),
             "reshape them while loading (a 1×1 convolution is a linear layer)",
         ),
         How::Renamed | How::Identical => ("CK104", message(case, keys), ""),

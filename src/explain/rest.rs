@@ -1,6 +1,6 @@
 //! What no other explanation claims: whole modules that one side does not have, then single keys, folded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::case::{Case, Cause, Rank, count, some};
 use super::fold::{Folded, fold_keys, roots};
@@ -11,6 +11,9 @@ use crate::rules::{Diagnosis, Head};
 
 /// Patterns spelled out in a message.
 const SHOWN: usize = 4;
+
+/// The most copies of one model that are told by their prefixes.
+const MOST_COPIES: usize = 6;
 
 /// Explains everything that is still open.
 pub(super) fn explain(case: &mut Case<'_>) {
@@ -102,13 +105,48 @@ fn ambiguous(case: &mut Case<'_>) {
         }
     }
     for (why, (claims, keys)) in by_reason {
-        let message = format!("{} of the model could be one of several: {why}", count(keys, "key"));
-        let cause = Cause::new("CK109", Rank::Ambiguous, Remedy::Lost, message)
+        let copies = copies_of(case, &claims);
+        let message = match copies.len() {
+            0 | 1 => format!("{} of the model could be one of several: {why}", count(keys, "key")),
+            n => {
+                let (are, times) =
+                    (if keys == 1 { "is" } else { "are" }, if n == 2 { "twice".into() } else { format!("{n} times") });
+                format!("{} {are} there {times}: under {}", count(keys, "expected key"), some(&copies, SHOWN))
+            }
+        };
+        let mut cause = Cause::new("CK109", Rank::Ambiguous, Remedy::Lost, message)
             .by(case.rules.diagnosis(Diagnosis::Ambiguous))
             .confidence(0.5)
             .with("target_keys", keys);
+        if copies.len() > 1 {
+            cause = cause
+                .help("keep the copy that is meant: filter by its prefix and strip it, and leave the others out")
+                .with("copies", copies);
+        }
         case.claim(claims, cause);
     }
+}
+
+/// The prefixes under which groups hold one expected key several times; empty where any member is not such a copy.
+fn copies_of(case: &Case<'_>, claims: &[u32]) -> Vec<String> {
+    let mut prefixes: BTreeSet<&str> = BTreeSet::new();
+    for &claim in claims {
+        let Some(Difference::Ambiguous { group }) = case.differences.get(claim as usize) else { continue };
+        let Some(group) = case.alignment.ambiguous.get(*group as usize) else { continue };
+        for &s in &group.source {
+            let Some(source) = case.source.entries.get(s as usize).map(|e| e.key.as_str()) else { continue };
+            let targets = group.target.iter().filter_map(|&t| case.target.entries.get(t as usize));
+            let mut found = targets.filter_map(|t| source.strip_suffix(t.key.as_str()));
+            match found.find(|p| p.ends_with('.')) {
+                Some(prefix) => prefixes.insert(prefix),
+                None => return Vec::new(),
+            };
+        }
+        if prefixes.len() > MOST_COPIES {
+            return Vec::new();
+        }
+    }
+    prefixes.into_iter().map(str::to_owned).collect()
 }
 
 /// Modules, or single keys, that stay as they were initialised.

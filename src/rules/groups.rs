@@ -29,6 +29,8 @@ pub struct Group {
     pub whole: bool,
     /// The cause, in lower case.
     pub message: String,
+    /// The cause where the checkpoint holds more than the group; empty where that makes no difference.
+    pub partly: String,
     /// What it takes.
     pub remedy: GroupRemedy,
 }
@@ -70,6 +72,8 @@ pub(super) struct Match {
     #[serde(default)]
     whole: bool,
     message: String,
+    #[serde(default)]
+    partly: String,
     remedy: GroupRemedy,
 }
 
@@ -89,6 +93,7 @@ pub(super) fn add(set: &mut RuleSet, id: &str, m: Match) -> Result<(), RuleError
         wanted: m.wanted.len(),
         whole: m.whole,
         message: m.message,
+        partly: m.partly,
         remedy: m.remedy,
     };
     let at = set.groups.len();

@@ -1,5 +1,8 @@
 //! Keys that a report folded: `norm1.{bias, weight}` of fvcore, `layers.{0...23}.mlp` of Transformers.
 
+use super::lists::is_bare_key;
+use super::squeezed::joined;
+
 /// The most keys one group may stand for; a longer one is kept as it is written.
 const MOST: usize = 4096;
 
@@ -44,6 +47,16 @@ fn words(choice: &str) -> Option<Vec<String>> {
         }
     }
     Some(out)
+}
+
+/// `'a.b, c.d'`: all keys of a list between one pair of quotes, as diffusers joins them; and the place behind the quotes.
+pub(super) fn all_in_one(text: &str, at: usize) -> Option<(Vec<String>, usize)> {
+    let quote = char::from(*text.as_bytes().get(at)?);
+    let inner = text.get(at + 1..)?;
+    let end = inner.find(quote)?;
+    let keys: Vec<String> = inner.get(..end)?.split(',').map(joined).collect();
+    let sound = keys.len() > 1 && keys.iter().all(|k| is_bare_key(k) && k.contains(['.', '_']));
+    sound.then_some((keys, at + 1 + end + 1))
 }
 
 #[cfg(test)]

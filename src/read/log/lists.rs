@@ -1,6 +1,6 @@
 //! Lists of keys in error texts: quoted, in brackets, separated by commas, or one a line; cut short or not.
 
-use super::groups::expand;
+use super::groups::{all_in_one, expand};
 use super::squeezed::joined;
 
 /// What was read behind an announcement such as `Missing key(s) in state_dict:`.
@@ -188,10 +188,16 @@ fn bracketed(text: &str, from: usize) -> Option<KeyList> {
                     out.keys.push(key);
                     at = after;
                 }
-                _ => {
-                    out.truncated = true;
-                    break;
-                }
+                _ => match all_in_one(text, at) {
+                    Some((keys, after)) => {
+                        out.keys.extend(keys);
+                        at = after;
+                    }
+                    None => {
+                        out.truncated = true;
+                        break;
+                    }
+                },
             },
             Some(_) if dots(text, at).is_some() => {
                 out.truncated = true;

@@ -180,7 +180,9 @@ impl Scan<'_> {
     fn list_of_class(&mut self, side: Side, behind: usize, form: &'static str) -> bool {
         let ahead = window(self.clean(), behind, 200);
         let Some(colon) = ahead.find(':') else { return false };
+        // `the TF 2.0 model TFBertModel`: the class is the last word.
         let name = joined(ahead.get(..colon).unwrap_or(""));
+        let name = name.rsplit(' ').next().unwrap_or("").to_owned();
         if !is_class(&name) {
             return false;
         }
