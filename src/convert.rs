@@ -16,6 +16,7 @@ mod cuts;
 mod fit;
 mod header;
 mod layout;
+mod made;
 mod matched;
 mod pieces;
 mod plan;

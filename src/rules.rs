@@ -20,7 +20,7 @@ mod texts;
 mod wrappers;
 
 pub use about::{About, Grade};
-pub use buffers::{Buffer, Filled, Form};
+pub use buffers::{Buffer, Filled, Form, Made};
 pub use error::RuleError;
 pub use example::{Example, Line};
 pub use groups::{Diagnosis, Group, GroupRemedy, Part as GroupPart, Role};

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::fit::fit;
 use super::layout::{Layout, Square};
+use super::made::made;
 use super::plan::{Change, Output, Plan, Recipe, Share, Step, known, plain};
 use super::{ConvertError, Options, Resize};
 use crate::align::{How, Match, Piece, Step as Found};
@@ -11,7 +12,7 @@ use crate::checkpoint::{Dtype, Entry, Shape, quoted};
 use crate::compare::Difference;
 use crate::explain::Remedy;
 use crate::judge::{Report, ShapeFit};
-use crate::rules::RuleSet;
+use crate::rules::{Filled, RuleSet};
 
 /// A tensor whose shares are known by shape, before it is asked whether square matrices have to be turned.
 pub(super) struct Draft {
@@ -55,8 +56,7 @@ impl Plan {
         let name = |t: u32| report.target.entries.get(t as usize).map_or(String::new(), |e| e.key.to_string());
         for (m, fitting) in report.alignment.matches.iter().zip(&report.fits) {
             if fitting.shapes == ShapeFit::Different || (fitting.shapes == ShapeFit::Resizable && !options.resize) {
-                let list = if excused.contains(&m.target) { &mut plan.rebuilt } else { &mut plan.left_out };
-                list.push(name(m.target));
+                planner.without_source(m.target, &excused, &mut plan);
                 continue;
             }
             let made = match fitting.shapes {
@@ -85,9 +85,11 @@ impl Plan {
         plan.left_out.extend(refused.into_iter().map(|(key, _)| key));
         let open = report.alignment.ambiguous.iter().flat_map(|a| &a.target);
         for &t in report.alignment.missing.iter().chain(open) {
-            let list = if excused.contains(&t) { &mut plan.rebuilt } else { &mut plan.left_out };
-            list.push(name(t));
+            planner.without_source(t, &excused, &mut plan);
         }
+        let order: HashMap<&str, usize> =
+            report.target.entries.iter().enumerate().map(|(i, e)| (e.key.as_str(), i)).collect();
+        plan.outputs.sort_by_key(|o| order.get(o.key.as_str()).copied());
         let used: HashSet<u32> = plan.outputs.iter().flat_map(Output::sources).collect();
         let unused = (0u32..).zip(&report.source.entries).filter(|(i, _)| !used.contains(i));
         plan.dropped = unused.map(|(_, e)| e.key.to_string()).collect();
@@ -96,18 +98,21 @@ impl Plan {
     }
 }
 
-/// Targets that a finding excuses: the model builds them by itself.
-fn excused(report: &Report<'_>, differences: &[Difference]) -> HashSet<u32> {
-    let mut out = HashSet::new();
-    let mild = report.findings.iter().filter(|f| f.remedy <= Remedy::Edit);
-    for claim in mild.flat_map(|f| &f.claims) {
-        match differences.get(*claim as usize) {
-            Some(Difference::Missing { target }) => out.insert(*target),
-            Some(Difference::SizeMismatch { matched }) => {
-                report.alignment.matches.get(*matched as usize).is_some_and(|m| out.insert(m.target))
-            }
-            _ => false,
-        };
+/// Targets that a finding excuses, with the key of the source that they are tied to, where they are: the model fills them.
+fn excused<'r>(report: &'r Report<'_>, differences: &[Difference]) -> HashMap<u32, Option<&'r str>> {
+    let mut out = HashMap::new();
+    for finding in report.findings.iter().filter(|f| f.remedy <= Remedy::Edit) {
+        let holder = finding.arguments.get("holder").and_then(|v| v.as_str());
+        for claim in &finding.claims {
+            let target = match differences.get(*claim as usize) {
+                Some(Difference::Missing { target }) => Some(*target),
+                Some(Difference::SizeMismatch { matched }) => {
+                    report.alignment.matches.get(*matched as usize).map(|m| m.target)
+                }
+                _ => None,
+            };
+            out.extend(target.map(|t| (t, holder)));
+        }
     }
     out
 }
@@ -140,6 +145,46 @@ impl<'a> Planner<'a> {
 
     pub(super) fn target_shape(&self, i: u32) -> Result<&'a [u64], String> {
         self.target(i)?.shape().map(Shape::dims).ok_or_else(|| "its shape is not known".to_owned())
+    }
+
+    /// A key that no match fills: tied to another, built by the model, or left out.
+    fn without_source(&self, target: u32, excused: &HashMap<u32, Option<&str>>, plan: &mut Plan) {
+        let Ok(wanted) = self.target(target) else { return };
+        let Some(holder) = excused.get(&target) else {
+            plan.left_out.push(wanted.key.to_string());
+            return;
+        };
+        let built = match holder {
+            Some(holder) => self.tied(wanted, holder),
+            None => self.built(target, wanted),
+        };
+        match built {
+            Some(output) => plan.outputs.push(output),
+            None => plan.rebuilt.push(wanted.key.to_string()),
+        }
+    }
+
+    /// A copy of the tensor that a key is tied to.
+    fn tied(&self, wanted: &Entry<'_>, holder: &str) -> Option<Output> {
+        let at = self.report.source.entries.iter().position(|e| e.key.as_str() == holder)?;
+        let entry = self.report.source.entries.get(at)?;
+        plain(wanted.key.as_str(), at as u32, entry, Change::Copied, self.options).ok()
+    }
+
+    /// A buffer that the model builds by itself: as the target has it, or as its shape tells.
+    fn built(&self, target: u32, wanted: &Entry<'_>) -> Option<Output> {
+        let (dtype, shape) = (wanted.dtype()?, wanted.shape()?);
+        let recipe = match known(wanted) {
+            Ok(_) => Recipe::Target(target),
+            Err(_) => {
+                let rules = self.rules.buffers.get(wanted.key).filter(|b| b.form.fits(Some(shape)));
+                let how = rules.filter(|b| b.filled != Filled::ByTheFile).find_map(|b| b.made)?;
+                made(how, dtype, shape)?;
+                Recipe::Made(how)
+            }
+        };
+        let key = wanted.key.to_string();
+        Some(Output { key, dtype, given: dtype, shape: shape.clone(), recipe, change: Change::Built })
     }
 
     /// A tensor that a rule resizes.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::resize::Resize;
 use super::{ConvertError, Options, storable};
 use crate::checkpoint::{Dtype, DtypeKind, Entry, Shape, StateDict, quoted};
+use crate::rules::Made;
 
 /// One change of how a tensor is looked at. No values move.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +50,10 @@ pub enum Recipe {
     },
     /// One tensor, resized.
     Resize(u32, Resize),
+    /// A buffer that the model builds by itself, as the target holds it: an index into the entries of the target.
+    Target(u32),
+    /// A buffer whose values follow from its shape.
+    Made(Made),
 }
 
 /// What happens to a tensor on its way, for people.
@@ -74,6 +79,8 @@ pub enum Change {
     Resized,
     /// A second copy of what another key holds.
     Copied,
+    /// A buffer that the model builds by itself, filled in.
+    Built,
 }
 
 impl Change {
@@ -90,6 +97,7 @@ impl Change {
             Change::Reshaped => "reshaped",
             Change::Resized => "resized",
             Change::Copied => "copied",
+            Change::Built => "built",
         }
     }
 }
@@ -121,6 +129,7 @@ impl Output {
     pub fn sources(&self) -> Vec<u32> {
         match &self.recipe {
             Recipe::Resize(source, _) => vec![*source],
+            Recipe::Target(_) | Recipe::Made(_) => Vec::new(),
             Recipe::Join { slices, .. } => slices.iter().flatten().map(|s| s.source).collect(),
         }
     }
@@ -137,7 +146,7 @@ pub struct Plan {
     pub outputs: Vec<Output>,
     /// Keys of the source that nothing is made of.
     pub dropped: Vec<String>,
-    /// Keys of the target that the model builds by itself.
+    /// Keys of the target that the model builds by itself and whose values are not known here.
     pub rebuilt: Vec<String>,
     /// Keys of the target that nothing fills, or that do not fit.
     pub left_out: Vec<String>,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::ConvertError;
 use super::atomic::refused;
 use super::cast::{cast, castable, numbers, write_numbers};
+use super::made::made;
 use super::plan::{Output, Recipe, Step};
 use super::resize::Resize;
 use crate::checkpoint::{StateDict, quoted};
@@ -104,11 +105,23 @@ impl<'a> Sink<'a> {
     }
 }
 
+/// A state_dict and access to its values.
+pub(super) struct Side<'a> {
+    entries: &'a StateDict<'a>,
+    payload: Payload<'a>,
+}
+
+impl<'a> Side<'a> {
+    pub(super) fn new(entries: &'a StateDict<'a>) -> Side<'a> {
+        Side { entries, payload: Payload::new(entries.checkpoint) }
+    }
+}
+
 /// Writes the values of `output`.
 pub(super) fn produce(
     output: &Output,
-    source: &StateDict<'_>,
-    payload: &Payload<'_>,
+    source: &Side<'_>,
+    target: Option<&Side<'_>>,
     sink: &mut Sink<'_>,
 ) -> Result<(), ConvertError> {
     if !castable(output.given, output.dtype) {
@@ -116,12 +129,20 @@ pub(super) fn produce(
         return Err(ConvertError::new(what, "leave --dtype out"));
     }
     match &output.recipe {
-        Recipe::Resize(index, resize) => resized(output, &share(*index, &[], source, payload)?, resize, sink),
+        Recipe::Resize(index, resize) => resized(output, &share(*index, &[], source)?, resize, sink),
+        Recipe::Target(index) => {
+            let target = target.ok_or_else(|| ConvertError::new("there is no target to take values from", ""))?;
+            whole(share(*index, &[], target)?, output, sink)
+        }
+        Recipe::Made(how) => {
+            let bytes = made(*how, output.dtype, &output.shape);
+            sink.put(&bytes.ok_or_else(|| ConvertError::new(format!("{} cannot be built", quoted(&output.key)), ""))?)
+        }
         Recipe::Join { axis, slice, slices } => {
             let outer: u64 = slice.iter().take(*axis).product();
             for shares in slices {
                 let tensors: Vec<Tensor> =
-                    shares.iter().map(|s| share(s.source, &s.steps, source, payload)).collect::<Result<_, _>>()?;
+                    shares.iter().map(|s| share(s.source, &s.steps, source)).collect::<Result<_, _>>()?;
                 match (tensors.as_slice(), outer) {
                     ([_], _) | (_, 0 | 1) => tensors.into_iter().try_for_each(|t| whole(t, output, sink))?,
                     _ => interleaved(&tensors, outer, output, sink)?,
@@ -133,10 +154,10 @@ pub(super) fn produce(
 }
 
 /// A tensor of the source, or the part of it that is taken.
-fn share(index: u32, steps: &[Step], source: &StateDict<'_>, payload: &Payload<'_>) -> Result<Tensor, ConvertError> {
+fn share(index: u32, steps: &[Step], side: &Side<'_>) -> Result<Tensor, ConvertError> {
     let entry =
-        source.entries.get(index as usize).ok_or_else(|| ConvertError::new("a tensor that is not there", ""))?;
-    let mut tensor = payload.tensor(entry.tensor)?;
+        side.entries.entries.get(index as usize).ok_or_else(|| ConvertError::new("a tensor that is not there", ""))?;
+    let mut tensor = side.payload.tensor(entry.tensor)?;
     for (i, step) in steps.iter().enumerate() {
         let next = match step {
             Step::Slice(at) => {

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use super::atomic::{Part, exists, refused, same_file};
 use super::header::{Header, header};
 use super::plan::{Output, Plan};
-use super::produce::{Sink, produce};
+use super::produce::{Side, Sink, produce};
 use super::{ConvertError, shards};
 use crate::checkpoint::{Checkpoint, Format, StateDict, quoted};
-use crate::payload::Payload;
 use crate::read::read;
 
 /// Where a plan is written to.
@@ -76,13 +75,14 @@ impl Destination {
 pub fn write(
     plan: &Plan,
     source: &StateDict<'_>,
+    target: Option<&StateDict<'_>>,
     to: &Destination,
     metadata: &BTreeMap<String, String>,
     tell: &mut dyn FnMut(u64),
     accept: &mut dyn FnMut(&Checkpoint) -> Result<(), ConvertError>,
 ) -> Result<Written, ConvertError> {
     to.files(plan)?;
-    let payload = Payload::new(source.checkpoint);
+    let (source, target) = (Side::new(source), target.map(Side::new));
     let groups = shards::split(&plan.outputs, to.shard_size);
     let (paths, index) = shards::names(&to.path, groups.len());
     let (mut parts, mut written) = (Vec::new(), Written::default());
@@ -93,7 +93,7 @@ pub fn write(
         part.file().write_all(&bytes).map_err(|e| refused(&e, path))?;
         let mut sink = Sink::new(part.file(), path, done, tell);
         for output in order.iter().filter_map(|&i| outputs.get(i)) {
-            produce(output, source, &payload, &mut sink)?;
+            produce(output, &source, target.as_ref(), &mut sink)?;
         }
         sink.finish()?;
         done = sink.done;

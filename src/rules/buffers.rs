@@ -17,6 +17,20 @@ pub enum Filled {
     ByTheFile,
 }
 
+/// The values of a buffer that follow from its shape alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Made {
+    /// Zero everywhere.
+    Zeros,
+    /// 0, 1, 2, … along the last dimension.
+    Positions,
+    /// Of `[W², W²]`: the row of a table of relative positions for every pair of places (Swin).
+    WindowIndex,
+    /// Of `[S², S²]`: the column of a table of absolute offsets for every pair of places (LeViT).
+    OffsetIndex,
+}
+
 /// What a buffer's shape must be, so that a parameter of the same name is not taken for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -57,6 +71,8 @@ pub struct Buffer {
     pub filled: Filled,
     /// What its shape must be.
     pub form: Form,
+    /// Its values, where the shape tells them.
+    pub made: Option<Made>,
 }
 
 /// `[match]` of a file in `buffers/`.
@@ -67,10 +83,11 @@ pub(super) struct Match {
     filled: Filled,
     #[serde(default)]
     form: Form,
+    made: Option<Made>,
 }
 
 /// Adds a file of `buffers/`.
 pub(super) fn add(set: &mut RuleSet, id: &str, m: Match) -> Result<(), RuleError> {
-    let buffer = Buffer { rule: id.to_owned(), filled: m.filled, form: m.form };
+    let buffer = Buffer { rule: id.to_owned(), filled: m.filled, form: m.form, made: m.made };
     m.keys.iter().try_for_each(|key| set.buffers.add(key, &buffer)).map_err(|what| RuleError::new(id, what))
 }

@@ -187,7 +187,7 @@ impl Job<'_> {
             };
             let metadata = self.metadata();
             let mut tell = |done| progress.tell(done);
-            let written = write(self.plan, self.source, &destination, &metadata, &mut tell, &mut accept)?;
+            let written = write(self.plan, self.source, self.target, &destination, &metadata, &mut tell, &mut accept)?;
             (shown.bytes, shown.written, shown.loads) = (written.bytes, true, loads);
         }
         deliver(self.cli, out, |out| match self.cli.common.format {
