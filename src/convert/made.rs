@@ -27,9 +27,9 @@ pub(super) fn made(how: Made, dtype: Dtype, shape: &Shape) -> Option<Vec<u8>> {
             let last = *shape.dims().last()?;
             (0..numel).try_for_each(|i| put(i % last.max(1)))?;
         }
-        Made::WindowIndex => places(shape, |side, (y, x), (v, u)| {
-            put((y + side - 1 - v) * (2 * side - 1) + (x + side - 1 - u))
-        })?,
+        Made::WindowIndex => {
+            places(shape, |side, (y, x), (v, u)| put((y + side - 1 - v) * (2 * side - 1) + (x + side - 1 - u)))?
+        }
         Made::OffsetIndex => places(shape, |side, (y, x), (v, u)| put(y.abs_diff(v) * side + x.abs_diff(u)))?,
     }
     Some(out)

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::json::Object;
 use super::style::{Style, Tone, count, hang, pad, plural};
@@ -54,10 +55,14 @@ pub struct Conversion<'a> {
 /// # Errors
 /// What the writer reports.
 pub fn text(it: &Conversion<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let name = |side: &StateDict<'_>| {
+        let path = &side.checkpoint.path;
+        escaped(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()).into_owned()
+    };
+    let columns = it.target.map_or(0, |t| name(t).width()).max(name(it.source).width());
     for (label, side) in [("source", Some(it.source)), ("target", it.target)] {
         let Some(side) = side else { continue };
-        let name = side.checkpoint.path.file_name().unwrap_or(side.checkpoint.path.as_os_str()).to_string_lossy();
-        let line = format!("{}   {}", escaped(&name), summary(side));
+        let line = format!("{}   {}", pad(&name(side), columns), summary(side));
         hang(style, out, &style.paint(Tone::Title, &pad(label, LABEL)), LABEL, &line)?;
         writeln!(out)?;
     }
@@ -65,7 +70,7 @@ pub fn text(it: &Conversion<'_>, style: &Style, out: &mut dyn Write) -> io::Resu
     let mut rows: Vec<(&str, Vec<&str>)> =
         it.plan.changes().into_iter().map(|(change, keys)| (change.id(), keys)).collect();
     rows.push(("dropped", named_all(&it.plan.dropped)));
-    rows.push(("left to build", named_all(&it.plan.rebuilt)));
+    rows.push(("left to model", named_all(&it.plan.rebuilt)));
     rows.push(("left out", named_all(&it.plan.left_out)));
     rows.retain(|(_, keys)| !keys.is_empty());
     let digits = rows.iter().map(|(_, keys)| count(keys.len()).len()).max().unwrap_or(1);

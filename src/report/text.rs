@@ -198,11 +198,19 @@ fn answer(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Result
         Verdict::DoesNotLoad if resizable => Tone::Doubtful,
         Verdict::Loads | Verdict::DoesNotLoad => Tone::Bad,
     };
+    // Of a list of keys there are no values to write.
+    let values = !matches!(report.source.checkpoint.format, Format::Json | Format::Text);
     let level = match (report.holds, report.level) {
         (true, Level::Strict) => String::new(),
         (true, level) => format!("accepted at --level {}", level.id()),
+        (false, _) if report.verdict == Verdict::LoadsAfterFix && values => {
+            "--level fixable accepts that, ckdiff convert writes it".to_owned()
+        }
         (false, _) if report.verdict == Verdict::LoadsAfterFix => {
             "--level fixable accepts that, --emit python writes it".to_owned()
+        }
+        (false, _) if resizable && values => {
+            "--level resizable accepts that, ckdiff convert --resize writes it".to_owned()
         }
         (false, _) if resizable => "--level resizable accepts that".to_owned(),
         (false, _) => String::new(),
