@@ -19,7 +19,10 @@ pub(super) fn made(how: Made, dtype: Dtype, shape: &Shape) -> Option<Vec<u8>> {
         1 => u8::try_from(n).map(|n| out.extend(n.to_le_bytes())).ok(),
         2 => u16::try_from(n).map(|n| out.extend(n.to_le_bytes())).ok(),
         4 => u32::try_from(n).map(|n| out.extend(n.to_le_bytes())).ok(),
-        _ => Some(out.extend(n.to_le_bytes())),
+        _ => {
+            out.extend(n.to_le_bytes());
+            Some(())
+        }
     };
     match how {
         Made::Zeros => (0..numel).try_for_each(|_| put(0))?,

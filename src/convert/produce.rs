@@ -168,8 +168,12 @@ fn share(index: u32, steps: &[Step], side: &Side<'_>) -> Result<Tensor, ConvertE
             Step::Permute(order) => tensor.permute(order),
             Step::Reshape(shape) => {
                 let last = steps.iter().skip(i).all(|s| matches!(s, Step::Reshape(_)));
-                // At the end a shape is only a name: the order of the values is the same.
-                tensor.reshape(shape).or_else(|| last.then(|| tensor.clone()))
+                match tensor.reshape(shape) {
+                    Some(view) => Some(view),
+                    // At the end a shape is only a name: the order of the values is the same.
+                    None if last => Some(tensor.clone()),
+                    None => tensor.gathered()?.reshape(shape),
+                }
             }
         };
         tensor = next.ok_or_else(|| {

@@ -75,6 +75,7 @@ pub(super) fn views(
             Ok(out)
         }
         Some(Recipe::Resize(..)) => Err("it would be resized".into()),
+        Some(Recipe::Target(_) | Recipe::Made(_)) => Err("the model builds it".into()),
         None => match m.source.as_slice() {
             &[one] => {
                 let given = given(one)?;

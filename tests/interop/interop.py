@@ -8,6 +8,7 @@ import warnings
 
 import torch
 
+import converts
 import emits
 import examples
 import files
@@ -21,7 +22,7 @@ def main(binary):
     warnings.filterwarnings("ignore")
     torch.manual_seed(0)
     checks, ckdiff = Checks(), Ckdiff(os.path.abspath(binary))
-    for part in (files, verdicts, examples, emits, formats, pages):
+    for part in (files, verdicts, examples, emits, formats, pages, converts):
         with tempfile.TemporaryDirectory() as folder:
             part.check_all(checks, ckdiff, pathlib.Path(folder))
     print(f"interop: {checks.passed} passed, {checks.failed} failed")
