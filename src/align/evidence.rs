@@ -84,6 +84,8 @@ pub(crate) struct Evidence<'a> {
     names: HashMap<(u32, u32), f32, foldhash::fast::RandomState>,
     alike: [Vec<Vec<Alike>>; 2],
     modules: HashMap<(u32, u32), f32, foldhash::fast::RandomState>,
+    /// For each class of names whether it says that it is a second copy of a network.
+    seconds: Vec<bool>,
 }
 
 impl<'a> Evidence<'a> {
@@ -106,7 +108,11 @@ impl<'a> Evidence<'a> {
         }
         let classes = words.classes.len() as f32;
         let rarity = count.into_iter().map(|(m, n)| (m, (1.0 + classes / n as f32).ln())).collect();
+        let copy = words.concept("second-copy");
+        let says = |w: &super::words::Word| copy.is_some_and(|c| w.meanings.contains(&c));
+        let seconds = words.classes.iter().map(|c| c.words.iter().any(says)).collect();
         Evidence {
+            seconds,
             source,
             target,
             source_tree,
@@ -178,8 +184,7 @@ impl<'a> Evidence<'a> {
 
     /// Whether a class of names says that it is a second copy of a network.
     fn second(&self, class: u32) -> bool {
-        let copy = self.words.concept("second-copy");
-        copy.is_some_and(|c| self.words.classes[class as usize].words.iter().any(|w| w.meanings.contains(&c)))
+        self.seconds.get(class as usize).is_some_and(|&s| s)
     }
 
     /// How alike two classes of names are, 0 to 1.

@@ -64,36 +64,34 @@ pub(crate) fn find(out: &mut Alignment, source: &StateDict<'_>, target: &StateDi
 /// Rules that turn the first of each pair into the second, without sending two keys to one.
 fn rules(pairs: &[Pair<'_>], others: &[&str]) -> Vec<Rename> {
     let mut extra: Vec<Pair<'_>> = Vec::new();
-    let mut best: Option<(usize, Vec<Rule>)> = None;
+    let mut best: Option<(Vec<Rule>, Applied<'_>)> = None;
     for _ in 0..3 {
         let sampled = samples::take(pairs, &extra);
         let found = order::sequence(edits::solve(&sampled));
         let applied = Applied::new(&found, pairs, others);
-        let wrong = applied.wrong.len();
-        if best.as_ref().is_none_or(|(n, _)| wrong < *n) {
-            best = Some((wrong, found));
-        }
-        if wrong == 0 {
-            break;
-        }
         // What the samples did not show: these keys are looked at one by one.
         let before = extra.len();
         extra.extend(applied.wrong.iter().take(200).copied().filter(|p| !extra.contains(p)).collect::<Vec<_>>());
+        if best.as_ref().is_none_or(|(_, b)| applied.wrong.len() < b.wrong.len()) {
+            best = Some((found, applied));
+        }
         if extra.len() == before {
             break;
         }
     }
-    let (wrong, mut rules) = best.unwrap_or_default();
-    if wrong > 0 {
+    let Some((mut rules, mut applied)) = best else { return Vec::new() };
+    if !applied.wrong.is_empty() {
         // Names that change places are renamed in a circle: no order of rules will do.
         let marked = order::marked(&rules);
-        if Applied::new(&marked, pairs, others).wrong.len() < wrong {
-            rules = marked;
+        let there = Applied::new(&marked, pairs, others);
+        if there.wrong.len() < applied.wrong.len() {
+            (rules, applied) = (marked, there);
         }
     }
-    let applied = Applied::new(&rules, pairs, others);
-    let rules = if applied.collisions.is_empty() { rules } else { apply::aside(rules, &applied.collisions) };
-    let applied = Applied::new(&rules, pairs, others);
+    if !applied.collisions.is_empty() {
+        rules = apply::aside(rules, &applied.collisions);
+        applied = Applied::new(&rules, pairs, others);
+    }
     rules
         .into_iter()
         .zip(applied.counts)

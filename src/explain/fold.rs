@@ -198,19 +198,22 @@ fn list(names: &[String]) -> String {
 /// keys lie below each: the modules that are wholly concerned. A key whose module is only partly concerned stands for
 /// itself.
 pub fn roots<'a>(keys: &[&'a str], all: impl IntoIterator<Item = &'a str>) -> Vec<Folded> {
-    let mut wanted: HashMap<&str, usize> = HashMap::new();
+    if keys.is_empty() {
+        return Vec::new();
+    }
+    let mut wanted: HashMap<&str, usize, foldhash::fast::RandomState> = HashMap::default();
     for key in keys {
         for prefix in prefixes(key) {
             *wanted.entry(prefix).or_default() += 1;
         }
     }
-    let mut there: HashMap<&str, usize> = HashMap::new();
+    let mut there: HashMap<&str, usize, foldhash::fast::RandomState> = HashMap::default();
     for key in all {
         for prefix in prefixes(key).filter(|p| wanted.contains_key(p)) {
             *there.entry(prefix).or_default() += 1;
         }
     }
-    let mut known: HashMap<&str, usize> = HashMap::new();
+    let mut known: HashMap<&str, usize, foldhash::fast::RandomState> = HashMap::default();
     let mut out: Vec<Folded> = Vec::new();
     for key in keys {
         let whole = prefixes(key).find(|p| there.get(p).is_none_or(|n| wanted.get(p).is_some_and(|w| w >= n)));

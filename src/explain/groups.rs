@@ -38,6 +38,10 @@ pub(super) fn explain(case: &mut Case<'_>) {
     }
     // A key that was found under another name counts when both of its names belong to the group.
     for (difference, _, source, target) in case.renamed() {
+        // A prefix that came or went says nothing of how the module is stored.
+        if source.key.as_str().ends_with(target.key.as_str()) || target.key.as_str().ends_with(source.key.as_str()) {
+            continue;
+        }
         let here: Vec<&Role> = case.rules.group_roles.get(source.key).filter(|r| given(r.part)).collect();
         if here.is_empty() {
             continue;

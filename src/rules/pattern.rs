@@ -149,9 +149,9 @@ enum Handle<'a> {
 #[derive(Clone, Debug)]
 pub struct PatternMap<T> {
     patterns: Vec<(Pattern, T)>,
-    by_two: HashMap<String, Vec<usize>>,
-    by_leaf: HashMap<String, Vec<usize>>,
-    by_word: HashMap<String, Vec<usize>>,
+    by_two: HashMap<String, Vec<usize>, foldhash::fast::RandomState>,
+    by_leaf: HashMap<String, Vec<usize>, foldhash::fast::RandomState>,
+    by_word: HashMap<String, Vec<usize>, foldhash::fast::RandomState>,
     by_piece: Vec<(String, usize)>,
 }
 
@@ -159,9 +159,9 @@ impl<T> Default for PatternMap<T> {
     fn default() -> Self {
         PatternMap {
             patterns: Vec::new(),
-            by_two: HashMap::new(),
-            by_leaf: HashMap::new(),
-            by_word: HashMap::new(),
+            by_two: HashMap::default(),
+            by_leaf: HashMap::default(),
+            by_word: HashMap::default(),
             by_piece: Vec::new(),
         }
     }

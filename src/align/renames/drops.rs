@@ -8,6 +8,9 @@ use super::Drop;
 
 /// The fewest whole-segment prefixes that hold `unexpected` keys only. Top-level ones are joined into one pattern.
 pub(super) fn find(unexpected: &[&str], kept: &[&str]) -> Vec<Drop> {
+    if unexpected.is_empty() {
+        return Vec::new();
+    }
     // For every prefix of an unexpected key: how many unexpected and how many kept keys lie below it.
     let mut kept_below: std::collections::HashSet<&str, foldhash::fast::RandomState> = Default::default();
     for key in kept {
