@@ -79,6 +79,10 @@ pub enum Command {
     Convert(ConvertArgs),
     /// List all rules and codes, or print the page of one
     Rules(RulesArgs),
+    /// Write a script that completes commands and flags in a shell
+    Completions(CompletionsArgs),
+    /// Write the manual page: ckdiff man | man -l -
+    Man,
 }
 
 /// The arguments of `ckdiff inspect`.
@@ -208,6 +212,14 @@ pub struct ConvertArgs {
     /// Show what would be done; write nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// The arguments of `ckdiff completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell that reads the script
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
 }
 
 /// The arguments of `ckdiff rules`.

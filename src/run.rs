@@ -9,6 +9,7 @@ use crate::report::style::Style;
 use crate::rules::RuleSet;
 
 mod check;
+mod completions;
 mod convert;
 mod explain;
 mod failure;
@@ -81,6 +82,8 @@ pub fn run(cli: &Cli, style: &Style, out: &mut dyn Write, notes: &mut dyn Write)
         Some(Command::Explain(args)) => explain::run(cli, args, style, out),
         Some(Command::Convert(args)) => convert::run(cli, args, style, out),
         Some(Command::Rules(args)) => rules::run(cli, args, style, out),
+        Some(Command::Completions(args)) => completions::completions(cli, args, out),
+        Some(Command::Man) => completions::man(cli, out),
     }
 }
 
@@ -88,6 +91,8 @@ pub fn run(cli: &Cli, style: &Style, out: &mut dyn Write, notes: &mut dyn Write)
 fn applies(cli: &Cli) -> Result<(), Failure> {
     let format = cli.common.format;
     let (command, instead) = match &cli.command {
+        Some(Command::Completions(_)) => ("completions", "a script alone; leave --format out"),
+        Some(Command::Man) => ("man", "a manual page alone; leave --format out"),
         Some(Command::Explain(_)) => ("explain", "text and json"),
         Some(Command::Rules(_)) => ("rules", "text and json"),
         Some(Command::Convert(_)) => ("convert", "text and json"),
