@@ -21,7 +21,7 @@ const SHOWN: usize = 10;
 pub fn write(subjects: &[Subject], out: &mut dyn Write) -> io::Result<()> {
     for severity in [Severity::Error, Severity::Warning, Severity::Note] {
         let all = || subjects.iter().flat_map(|s| s.open().map(move |i| (s, i)));
-        let found: Vec<_> = all().filter(|(_, i)| i.finding.severity == severity).collect();
+        let found: Vec<_> = all().filter(|(s, i)| s.severity(i) == severity).collect();
         // One of the ten says that there are more.
         let shown = if found.len() > SHOWN { SHOWN - 1 } else { found.len() };
         for (subject, item) in found.iter().take(shown) {
@@ -34,7 +34,7 @@ pub fn write(subjects: &[Subject], out: &mut dyn Write) -> io::Result<()> {
     }
     for subject in subjects {
         let failed = !subject.holds();
-        if failed && subject.open().all(|i| i.finding.severity != Severity::Error) {
+        if failed && subject.open().all(|i| subject.severity(i) != Severity::Error) {
             // No finding says by itself that this fails, so the verdict must.
             writeln!(out, "::error title=ckdiff::{}", data(&summary(subject)))?;
         } else {
@@ -46,7 +46,7 @@ pub fn write(subjects: &[Subject], out: &mut dyn Write) -> io::Result<()> {
 
 fn annotate(subject: &Subject, item: &Item, out: &mut dyn Write) -> io::Result<()> {
     let finding = &item.finding;
-    write!(out, "::{} ", command(finding.severity))?;
+    write!(out, "::{} ", command(subject.severity(item)))?;
     // A file outside the checkout cannot be annotated.
     if item.place.file.inside {
         write!(out, "file={},", property(&item.place.file.path))?;

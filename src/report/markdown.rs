@@ -90,7 +90,7 @@ fn details(subject: &Subject) -> String {
     }
     text += "| | code | keys | finding | where |\n|---|---|---:|---|---|\n";
     for item in subject.items.iter().take(FINDINGS) {
-        text += &row(item);
+        text += &row(subject, item);
     }
     if subject.items.len() > FINDINGS {
         text += &format!("\n{} are not listed.\n", plural(subject.items.len() - FINDINGS, "more finding"));
@@ -101,9 +101,9 @@ fn details(subject: &Subject) -> String {
     text + "\n</details>\n"
 }
 
-fn row(item: &Item) -> String {
+fn row(subject: &Subject, item: &Item) -> String {
     let f = &item.finding;
-    let mark = match (&item.accepted, f.severity) {
+    let mark = match (&item.accepted, subject.severity(item)) {
         (Some(_), _) => "➖ accepted",
         (None, Severity::Error) => "❌ error",
         (None, Severity::Warning) => "⚠️ warning",

@@ -79,7 +79,7 @@ fn result<'a>(subject: &'a Subject, item: &'a Item, index: &BTreeMap<&str, usize
     Result {
         rule_id: finding.code,
         rule_index: index.get(finding.code).copied().unwrap_or_default(),
-        level: level_of(finding.severity),
+        level: level_of(subject.severity(item)),
         message: Message { text: text(&finding.message, &finding.help), markdown: None },
         locations: vec![location(&item.place)],
         related_locations: item.others.iter().map(location).collect(),

@@ -227,11 +227,19 @@ impl Subject {
         self.items.iter().filter(|i| i.accepted.is_none())
     }
 
+    /// How bad a finding is for this subject: what the chosen level accepts fails nothing, and is worth knowing only.
+    pub fn severity(&self, item: &Item) -> Severity {
+        match item.finding.severity {
+            Severity::Error if self.holds() => Severity::Note,
+            severity => severity,
+        }
+    }
+
     /// `2 errors, 1 note`; empty where nothing counts.
     pub fn tally(&self) -> String {
         let mut counts: HashMap<&str, usize> = HashMap::new();
         for item in self.open() {
-            *counts.entry(item.finding.severity.id()).or_default() += 1;
+            *counts.entry(self.severity(item).id()).or_default() += 1;
         }
         let parts: Vec<String> = [Severity::Error, Severity::Warning, Severity::Note]
             .iter()

@@ -1,10 +1,14 @@
 """The wheel: built by maturin, installed into a clean environment, and run from there."""
 
+import atexit
+import functools
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -17,24 +21,32 @@ def run(*command, **more):
     return done.stdout
 
 
-def build(folder):
-    """With the profile of the tests, so that what is built already is not built again; only how it is packed is tried here."""
+@functools.cache
+def built():
+    """The wheel, with the profile of the tests, so that what is built already is not built again: how it is packed is tried here."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="ckdiff-wheel-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     maturin = pathlib.Path(sys.prefix) / "bin" / "maturin"
     run(maturin, "build", "--profile", "dev", "--out", folder, "--manifest-path", ROOT / "Cargo.toml", cwd=ROOT)
     (wheel,) = folder.glob("ckdiff-*.whl")
     return wheel
 
 
+def environment(home):
+    """A clean environment; gives the folder of its programs."""
+    run(sys.executable, "-m", "venv", home)
+    return home / "bin"
+
+
 def install(wheel, folder):
     """A clean environment with nothing but the wheel; gives the path of the program in it."""
-    home = folder / "environment"
-    run(sys.executable, "-m", "venv", home)
-    run(home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", wheel)
-    return home / "bin" / "ckdiff"
+    programs = environment(folder / "environment")
+    run(programs / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", wheel)
+    return programs / "ckdiff"
 
 
 def check_the_wheel(checks, ckdiff, folder):
-    wheel = build(folder)
+    wheel = built()
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         checks.that(any(n.endswith(".data/scripts/ckdiff") for n in names), "wheel: carries the binary", str(names))
@@ -48,7 +60,6 @@ def check_the_wheel(checks, ckdiff, folder):
     said = subprocess.run([program, "examples/01-backbone-prefix/expected.json", "tests/formats/expected.json"],
                           cwd=ROOT, env=alone, capture_output=True, text=True)
     checks.equal(said.returncode, 1, "wheel: the verdict runs from a clean environment")
-    return program
 
 
 def check_the_sources(checks, folder):

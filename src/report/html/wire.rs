@@ -108,18 +108,18 @@ impl<'a> Whole<'a> {
             }
             Outcome::Other { .. } => "other",
         };
-        let findings = subject.items.iter().map(cause).collect();
+        let findings = subject.items.iter().map(|item| cause(subject, item)).collect();
         Whole { kind, line: Line::of(subject), findings, verdict, file }
     }
 }
 
-fn cause(item: &Item) -> Cause<'_> {
+fn cause<'a>(subject: &Subject, item: &'a Item) -> Cause<'a> {
     let f = &item.finding;
     let line = item.place.line.map(|l| format!(":{l}")).unwrap_or_default();
     Cause {
         code: f.code,
         name: codes::name(f.code),
-        severity: f.severity.id(),
+        severity: subject.severity(item).id(),
         rule: f.rule.as_deref().map(safe),
         keys: f.keys,
         message: safe(&f.message),

@@ -113,3 +113,13 @@ fn what_is_accepted_does_not_count() {
     assert_eq!(subjects[0].tally(), "1 error, 1 warning");
     assert!(!subjects[0].holds() && subjects[1].holds());
 }
+
+#[test]
+fn what_the_level_accepts_is_no_error_to_a_review_tool() {
+    let mut subject = failing("a");
+    assert_eq!(subject.tally(), "1 error, 1 warning, 1 note");
+    subject.set_holds(true);
+    assert_eq!(subject.tally(), "1 warning, 2 notes");
+    let written = written(Sheet::Github, &[subject]);
+    assert!(!written.contains("::error") && written.contains("::notice file=expected.json"), "{written}");
+}
