@@ -120,16 +120,20 @@ fn twins(out: &mut [Decision], claimed: &mut [bool], pairs: &[Pair], alike: &dyn
     }
 }
 
-/// How likely a claimed pair is right, by its lead and its score, as measured on real conversions.
+/// How likely a claimed pair is right, by its lead and its score.
+///
+/// On 205 real conversions, whose words the lexicon knows, claims of every level were right more often than they say (99.4 % of the
+/// lowest, 99.6 % of those below 0.9, 99.9 % of the rest; `cargo bench --bench corpus` prints the table): the difference is what an
+/// unknown vocabulary may cost.
 fn confidence(c: &Assigned) -> f32 {
     let lead: f32 = match c.margin {
-        m if m < 0.7 => 0.8,
+        m if m < 0.7 => 0.85,
         m if m < 1.0 => 0.9,
         m if m < 1.5 => 0.95,
         _ => 0.99,
     };
     let score: f32 = match c.score {
-        s if s < 3.0 => 0.6,
+        s if s < 3.0 => 0.8,
         s if s < 3.5 => 0.85,
         s if s < 4.0 => 0.95,
         _ => 0.99,
