@@ -31,6 +31,9 @@ struct List {
     /// Names that are as dangerous as what is handed to them.
     #[serde(default)]
     by_use: Vec<String>,
+    /// Attributes that lead from any object to any function, wherever they stand in a name with dots.
+    #[serde(default)]
+    segments: Vec<String>,
     /// Packages whose names are ordinary words: an attribute that is so called is not taken for the package.
     #[serde(default)]
     plain_words: Vec<String>,
@@ -68,6 +71,7 @@ pub struct Rules {
     small: HashMap<String, &'static str>,
     aliases: HashMap<String, String>,
     plain_words: HashSet<String>,
+    segments: HashMap<String, &'static str>,
 }
 
 const UNKNOWN: Verdict = Verdict { trust: Trust::Unknown, rule: None };
@@ -90,6 +94,7 @@ impl Rules {
     fn add(&mut self, id: &'static str, list: List) {
         self.aliases.extend(list.aliases);
         self.plain_words.extend(list.plain_words);
+        self.segments.extend(list.segments.into_iter().map(|name| (name, id)));
         self.by_use.extend(list.by_use.into_iter().map(|name| (name, id)));
         let Some(word) = list.trust else { return };
         if word == Word::Dangerous {
@@ -165,6 +170,9 @@ impl Rules {
 
     /// Whether a name leads through its module into a dangerous one: `os.system` in `torch.serialization`.
     fn reached(&self, name: &str) -> Option<&'static str> {
+        if let Some(rule) = name.split('.').find_map(|segment| self.segments.get(segment)) {
+            return Some(rule);
+        }
         let mut rest = name;
         loop {
             let mut part = rest;
@@ -251,6 +259,9 @@ mod tests {
             ("torch.jit.unsupported_tensor_ops", "execWrapper"),
             ("numpy.testing._private.utils", "runstring"),
             ("pip", "main"),
+            ("builtins", "object.__subclasses__"),
+            ("collections", "OrderedDict.__init__.__globals__"),
+            ("torch.storage", "UntypedStorage.from_file"),
         ] {
             assert_eq!(judge(module, name), Trust::Dangerous, "{module}.{name}");
         }
