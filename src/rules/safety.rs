@@ -74,6 +74,11 @@ pub struct Rules {
     segments: HashMap<String, &'static str>,
 }
 
+/// Parts of the longest name on any list.
+const MOST_PARTS: usize = 10;
+/// Dots in the name of a function that somebody wrote.
+const MOST_DOTS: usize = 40;
+
 const UNKNOWN: Verdict = Verdict { trust: Trust::Unknown, rule: None };
 
 impl Rules {
@@ -116,6 +121,10 @@ impl Rules {
             None => full.to_owned(),
         };
         let name = modern.get(modern.len() - tail.len()..).unwrap_or("").trim_start_matches('.');
+        // Modules import each other, so a path through them can be as long as somebody likes; no function needs one.
+        if modern.bytes().filter(|&b| b == b'.').count() > MOST_DOTS {
+            return Verdict { trust: Trust::Dangerous, rule: None };
+        }
         if let Some(&rule) = self.by_use.get(&modern) {
             let trust = if odd || !called { Trust::Dangerous } else { Trust::Unknown };
             return Verdict { trust, rule: Some(rule) };
@@ -175,25 +184,30 @@ impl Rules {
         }
         let mut rest = name;
         loop {
-            let mut part = rest;
-            loop {
-                let dangerous = |entry: Option<&Entry>| entry.filter(|e| e.0 == Word::Dangerous).map(|e| e.1);
-                let whole = part.len() == rest.len() && part.contains('.');
-                let package = self
-                    .packages
-                    .get(part)
-                    .filter(|_| part.contains('.') || rest.contains('.') || !self.plain_words.contains(part));
-                let found = dangerous(package).or_else(|| dangerous(self.names.get(part)).filter(|_| whole));
-                if found.is_some() {
-                    return found;
-                }
-                match part.rsplit_once('.') {
-                    Some((shorter, _)) => part = shorter,
-                    None => break,
-                }
+            // Modules that import another one for themselves name it so: `random._os`.
+            let found = self.starts_dangerous(rest).or_else(|| self.starts_dangerous(rest.trim_start_matches('_')));
+            if found.is_some() {
+                return found;
             }
             rest = rest.split_once('.')?.1;
         }
+    }
+
+    /// Whether a name begins with a dangerous package, or is a dangerous name.
+    fn starts_dangerous(&self, name: &str) -> Option<&'static str> {
+        let dangerous = |entry: Option<&Entry>| entry.filter(|e| e.0 == Word::Dangerous).map(|e| e.1);
+        // No entry has more parts; of names with hundreds of them each is looked at once.
+        let ends = name.match_indices('.').map(|(at, _)| at).chain([name.len()]).take(MOST_PARTS);
+        for end in ends {
+            let part = name.get(..end).unwrap_or_default();
+            let dotted = part.contains('.');
+            let package = self.packages.get(part).filter(|_| name.contains('.') || !self.plain_words.contains(part));
+            let whole = self.names.get(part).filter(|_| end == name.len() && dotted);
+            if let Some(rule) = dangerous(package).or_else(|| dangerous(whole)) {
+                return Some(rule);
+            }
+        }
+        None
     }
 }
 
@@ -262,6 +276,8 @@ mod tests {
             ("builtins", "object.__subclasses__"),
             ("collections", "OrderedDict.__init__.__globals__"),
             ("torch.storage", "UntypedStorage.from_file"),
+            ("random", "_os"),
+            ("random", "_os.system"),
         ] {
             assert_eq!(judge(module, name), Trust::Dangerous, "{module}.{name}");
         }
