@@ -340,7 +340,8 @@ impl Search<'_> {
             match step {
                 Step::Fixed(_) => pattern.push_str(&escape(item.segment(at))),
                 Step::Free(_) => {
-                    let pieces: Vec<String> = template(item.segment(at)).0.split('#').map(|p| escape(&plain(p))).collect();
+                    let pieces: Vec<String> =
+                        template(item.segment(at)).0.split('#').map(|p| escape(&plain(p))).collect();
                     pattern.push_str(&pieces.join("(\\d+)"));
                 }
             }
