@@ -240,3 +240,14 @@ proptest! {
         prop_assert!(positions.is_sorted(), "matches stand in target order");
     }
 }
+
+#[test]
+fn a_number_sign_in_a_key_is_a_character_like_any_other() {
+    let keys = |all: &[&str]| all.iter().map(|k| ((*k).to_owned(), vec![8, 8])).collect::<Spec>();
+    let source = keys(&["_orig_mod.policy_net.0.weight", "_orig_mod.policy_net.2.weight", "_orig_mod.a#b1.weight"]);
+    let target = keys(&["policy_n#t.0.weight", "policy_net.2.weight", "a1b2.weight"]);
+    outcome(&source, &target);
+    let target = keys(&["policy_net.0.weight", "policy_net.2.weight", "a#b1.weight"]);
+    let out = outcome(&source, &target);
+    assert_eq!((out.coverage.after, out.verdict), (3, Verdict::LoadsAfterFix), "{:?}", out.alignment.renames);
+}

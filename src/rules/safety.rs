@@ -31,6 +31,9 @@ struct List {
     /// Names that are as dangerous as what is handed to them.
     #[serde(default)]
     by_use: Vec<String>,
+    /// Attributes that lead from any object to any function, wherever they stand in a name with dots.
+    #[serde(default)]
+    segments: Vec<String>,
     /// Packages whose names are ordinary words: an attribute that is so called is not taken for the package.
     #[serde(default)]
     plain_words: Vec<String>,
@@ -68,7 +71,13 @@ pub struct Rules {
     small: HashMap<String, &'static str>,
     aliases: HashMap<String, String>,
     plain_words: HashSet<String>,
+    segments: HashMap<String, &'static str>,
 }
+
+/// Parts of the longest name on any list.
+const MOST_PARTS: usize = 10;
+/// Dots in the name of a function that somebody wrote.
+const MOST_DOTS: usize = 40;
 
 const UNKNOWN: Verdict = Verdict { trust: Trust::Unknown, rule: None };
 
@@ -90,6 +99,7 @@ impl Rules {
     fn add(&mut self, id: &'static str, list: List) {
         self.aliases.extend(list.aliases);
         self.plain_words.extend(list.plain_words);
+        self.segments.extend(list.segments.into_iter().map(|name| (name, id)));
         self.by_use.extend(list.by_use.into_iter().map(|name| (name, id)));
         let Some(word) = list.trust else { return };
         if word == Word::Dangerous {
@@ -111,6 +121,10 @@ impl Rules {
             None => full.to_owned(),
         };
         let name = modern.get(modern.len() - tail.len()..).unwrap_or("").trim_start_matches('.');
+        // Modules import each other, so a path through them can be as long as somebody likes; no function needs one.
+        if modern.bytes().filter(|&b| b == b'.').count() > MOST_DOTS {
+            return Verdict { trust: Trust::Dangerous, rule: None };
+        }
         if let Some(&rule) = self.by_use.get(&modern) {
             let trust = if odd || !called { Trust::Dangerous } else { Trust::Unknown };
             return Verdict { trust, rule: Some(rule) };
@@ -165,27 +179,35 @@ impl Rules {
 
     /// Whether a name leads through its module into a dangerous one: `os.system` in `torch.serialization`.
     fn reached(&self, name: &str) -> Option<&'static str> {
+        if let Some(rule) = name.split('.').find_map(|segment| self.segments.get(segment)) {
+            return Some(rule);
+        }
         let mut rest = name;
         loop {
-            let mut part = rest;
-            loop {
-                let dangerous = |entry: Option<&Entry>| entry.filter(|e| e.0 == Word::Dangerous).map(|e| e.1);
-                let whole = part.len() == rest.len() && part.contains('.');
-                let package = self
-                    .packages
-                    .get(part)
-                    .filter(|_| part.contains('.') || rest.contains('.') || !self.plain_words.contains(part));
-                let found = dangerous(package).or_else(|| dangerous(self.names.get(part)).filter(|_| whole));
-                if found.is_some() {
-                    return found;
-                }
-                match part.rsplit_once('.') {
-                    Some((shorter, _)) => part = shorter,
-                    None => break,
-                }
+            // Modules that import another one for themselves name it so: `random._os`.
+            let found = self.starts_dangerous(rest).or_else(|| self.starts_dangerous(rest.trim_start_matches('_')));
+            if found.is_some() {
+                return found;
             }
             rest = rest.split_once('.')?.1;
         }
+    }
+
+    /// Whether a name begins with a dangerous package, or is a dangerous name.
+    fn starts_dangerous(&self, name: &str) -> Option<&'static str> {
+        let dangerous = |entry: Option<&Entry>| entry.filter(|e| e.0 == Word::Dangerous).map(|e| e.1);
+        // No entry has more parts; of names with hundreds of them each is looked at once.
+        let ends = name.match_indices('.').map(|(at, _)| at).chain([name.len()]).take(MOST_PARTS);
+        for end in ends {
+            let part = name.get(..end).unwrap_or_default();
+            let dotted = part.contains('.');
+            let package = self.packages.get(part).filter(|_| name.contains('.') || !self.plain_words.contains(part));
+            let whole = self.names.get(part).filter(|_| end == name.len() && dotted);
+            if let Some(rule) = dangerous(package).or_else(|| dangerous(whole)) {
+                return Some(rule);
+            }
+        }
+        None
     }
 }
 
@@ -251,6 +273,11 @@ mod tests {
             ("torch.jit.unsupported_tensor_ops", "execWrapper"),
             ("numpy.testing._private.utils", "runstring"),
             ("pip", "main"),
+            ("builtins", "object.__subclasses__"),
+            ("collections", "OrderedDict.__init__.__globals__"),
+            ("torch.storage", "UntypedStorage.from_file"),
+            ("random", "_os"),
+            ("random", "_os.system"),
         ] {
             assert_eq!(judge(module, name), Trust::Dangerous, "{module}.{name}");
         }

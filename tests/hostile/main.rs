@@ -8,6 +8,7 @@
 mod harness;
 mod torch_files;
 
+mod attacks;
 mod distributed;
 mod expected_json;
 mod foreign;

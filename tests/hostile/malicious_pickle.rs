@@ -4,7 +4,7 @@ use crate::harness::{Folder, Outcome, inspect};
 use crate::torch_files::*;
 
 /// A checkpoint with a sound tensor `w` and `value` beside it, in each container; `global` must be named in all of them.
-fn asks(value: &[u8], wanted: &str) {
+pub(crate) fn asks(value: &[u8], wanted: &str) {
     let object = dict(&[("w", four("0")), ("x", value.to_vec())]);
     for (name, bytes) in [("model.pth", checkpoint(&object)), ("legacy.pth", legacy(&object))] {
         let found = inspect(name, bytes);
@@ -16,7 +16,7 @@ fn asks(value: &[u8], wanted: &str) {
 
 impl Outcome {
     /// Asserts that the import is listed as dangerous and that a CK501 says so.
-    fn dangerous(&self, global: &str) {
+    pub(crate) fn dangerous(&self, global: &str) {
         assert_eq!(self.code, 1, "{self:?}");
         assert!(self.said().contains("CK501"), "{}", self.said());
         let imports = self.json["imports"].as_array().expect("a list of imports");
@@ -25,7 +25,7 @@ impl Outcome {
     }
 
     /// Asserts that no import is called dangerous.
-    fn harmless(&self) {
+    pub(crate) fn harmless(&self) {
         let imports = self.json["imports"].as_array().expect("a list of imports");
         assert!(imports.iter().all(|i| i["verdict"] != "dangerous"), "{imports:?}");
         assert!(!self.said().contains("CK501"), "{}", self.said());

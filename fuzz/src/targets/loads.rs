@@ -128,7 +128,9 @@ fn one_way(source: &Checkpoint, target: &Checkpoint, rules: &RuleSet) {
     for m in alignment.matches.iter().filter(|m| m.how == How::Renamed) {
         let key = a.entries[m.source[0] as usize].key.as_str();
         let wanted = b.entries[m.target as usize].key.as_str();
-        assert_eq!(renamed(key, &renames), wanted, "from {key:?} by {:?}", alignment.renames);
+        // Names that no pattern tells apart are left as they are (snippets rename them one by one); none goes astray.
+        let new = renamed(key, &renames);
+        assert!(new == wanted || new == key, "{key:?} becomes {new:?}, not {wanted:?}, by {:?}", alignment.renames);
     }
     never_two_to_one(&a, &alignment, &renames);
     verdict(source, target, rules);

@@ -9,7 +9,7 @@ use std::hash::BuildHasher;
 
 use regex::escape;
 
-use super::samples::{Sample, template};
+use super::samples::{Sample, plain, template};
 use super::{Rule, literal};
 
 mod item;
@@ -340,7 +340,8 @@ impl Search<'_> {
             match step {
                 Step::Fixed(_) => pattern.push_str(&escape(item.segment(at))),
                 Step::Free(_) => {
-                    let pieces: Vec<String> = template(item.segment(at)).0.split('#').map(escape).collect();
+                    let pieces: Vec<String> =
+                        template(item.segment(at)).0.split('#').map(|p| escape(&plain(p))).collect();
                     pattern.push_str(&pieces.join("(\\d+)"));
                 }
             }
@@ -357,7 +358,7 @@ impl Search<'_> {
                     None => replacement.push_str(numbers.get(j - 1).copied().unwrap_or_default()),
                 }
             }
-            replacement.push_str(&literal(piece));
+            replacement.push_str(&literal(&plain(piece)));
         }
         Some(Rule { pattern, replacement })
     }

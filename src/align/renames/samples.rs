@@ -15,6 +15,14 @@ pub(super) struct Sample<'a> {
     pub(super) generic: Vec<bool>,
 }
 
+/// What stands for a `#` of the text itself in a template, where `#` is a number: a character that is none.
+const HASH: char = '\u{10ffff}';
+
+/// The piece of a text that a piece of its template stands for.
+pub(super) fn plain(piece: &str) -> String {
+    piece.replace(HASH, "#")
+}
+
 /// A text with every run of digits replaced by `#`, and the digits.
 pub(crate) fn template(text: &str) -> (String, Vec<&str>) {
     let mut out = String::with_capacity(text.len());
@@ -31,7 +39,7 @@ pub(crate) fn template(text: &str) -> (String, Vec<&str>) {
             out.push('#');
             numbers.push(&text[start..i]);
         } else {
-            out.push_str(&text[start..i]);
+            out.extend(text[start..i].chars().map(|c| if c == '#' { HASH } else { c }));
         }
     }
     (out, numbers)

@@ -220,8 +220,9 @@ impl Heap {
     /// A number that no other payload of this pickle has.
     pub fn payload_id(&self, value: Value) -> Option<u64> {
         match value {
-            Value::Str(span) | Value::Bytes(span) => Some(span.start.into()),
-            Value::Far(far) => Some(1 << 32 | u64::from(far)),
+            // An empty payload may start where the next one does.
+            Value::Str(span) | Value::Bytes(span) => Some(u64::from(span.start) << 32 | u64::from(span.len)),
+            Value::Far(far) => Some(u64::from(u32::MAX) << 32 | u64::from(far)),
             _ => None,
         }
     }

@@ -202,10 +202,19 @@ impl TorchWorld {
     fn nest(&mut self, heap: &mut Heap, given: Value, torch: bool) -> Option<Value> {
         let given = match given {
             // io.BytesIO(data)
-            Value::Object(id) => *heap.object(id).map(|o| heap.items_of_tuple(o.args))?.first()?,
+            Value::Object(id) => {
+                heap.object(id).and_then(|o| heap.items_of_tuple(o.args).first().copied()).unwrap_or(given)
+            }
             other => other,
         };
-        let key = heap.payload_id(given)?;
+        let Some(key) = heap.payload_id(given) else {
+            // Bytes that a call makes are known to whoever makes the call.
+            if self.nested.last().is_none_or(|last| last.broken.is_none()) {
+                let broken = Some("its bytes come from a call, and are not in the file".into());
+                self.nested.push(Inner { broken, ..Inner::default() });
+            }
+            return None;
+        };
         if let Some(&part) = self.read_before.get(&key) {
             return Some(Value::Foreign(part));
         }

@@ -118,6 +118,11 @@ impl<W: World> Machine<'_, W> {
                 }
                 Ok(list)
             }
+            // A container that lives in a module is changed for the whole program.
+            Value::Global(id) => {
+                self.changed(id);
+                Ok(self.heap.add_list())
+            }
             other => Err(format!("the target is no {wanted} but {}", text::kind(other)).into()),
         }
     }
@@ -136,7 +141,18 @@ impl<W: World> Machine<'_, W> {
                 }
                 Ok(dict)
             }
+            Value::Global(id) => {
+                self.changed(id);
+                Ok(self.heap.add_dict())
+            }
             other => Err(format!("the target is no dict but {}", text::kind(other)).into()),
+        }
+    }
+
+    /// Notes that the pickle changes something which it only named.
+    fn changed(&mut self, global: u32) {
+        if let Some(global) = self.heap.globals.get_mut(global as usize) {
+            global.odd = true;
         }
     }
 
