@@ -157,7 +157,7 @@ pub fn compare(report: &Report<'_>, differences: &[Difference], rules: &RuleSet,
     compared.sort_by_key(|c| c.target);
     let mut values = Values { mode, compared, findings: Vec::new(), untouched: Vec::new() };
     values.untouched = untouched(&values, target);
-    values.findings = causes::find(&values, source, target);
+    values.findings = causes::find(&values, report);
     values
 }
 
