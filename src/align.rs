@@ -7,6 +7,7 @@ use crate::rules::RuleSet;
 
 mod analogy;
 mod assign;
+mod certain;
 mod certainty;
 mod evidence;
 mod leftovers;
@@ -65,6 +66,8 @@ pub enum Step {
     Structure,
     /// A second target of a source that another target has already: tied weights.
     Tied,
+    /// By equal bytes.
+    Content,
 }
 
 /// One target key and the source keys that make it. Indices go into the entries of the two state_dicts.
@@ -153,7 +156,20 @@ pub struct Alignment {
 
 /// Aligns the keys of `source` with those of `target`.
 pub fn align(source: &StateDict<'_>, target: &StateDict<'_>, rules: &RuleSet) -> Alignment {
+    align_with(source, target, rules, &[])
+}
+
+/// As [`align`], with pairs `(source, target)` that are known to be right, since their bytes are equal.
+pub fn align_with(
+    source: &StateDict<'_>,
+    target: &StateDict<'_>,
+    rules: &RuleSet,
+    certain: &[(u32, u32)],
+) -> Alignment {
     let mut out = plain::align(source, target).unwrap_or_else(|| structure::align(source, target, &rules.lexicon));
+    if !certain.is_empty() {
+        certain::apply(&mut out, certain, source, target);
+    }
     leftovers::add(&mut out, source, target, &rules.lexicon);
     tied::add(&mut out, source, target, &rules.lexicon);
     renames::find(&mut out, source, target);

@@ -102,9 +102,12 @@ pub struct InspectArgs {
 /// The arguments of `ckdiff snapshot`.
 #[derive(Debug, Args)]
 pub struct SnapshotArgs {
-    /// The checkpoint to list
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    /// The checkpoint to list; several files (shards, snapshots of shards) are listed one after another
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Read the values as well: a digest and a summary of the numbers for every tensor
+    #[arg(long)]
+    pub digest: bool,
     /// Where to write; standard output when not given
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,

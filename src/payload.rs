@@ -87,7 +87,7 @@ impl<'a> Payload<'a> {
         let Some(len) = bytes else { return Err(error(format!("shape {shape} is larger than any file"), "")) };
         let Some(placement) = &tensor.placement else {
             return Err(error(
-                "it has no bytes (a list of keys, a meta or sparse tensor)".into(),
+                "it has no bytes (a list of keys, a meta or sparse tensor, a lazy negation)".into(),
                 "save it with its values",
             ));
         };
@@ -232,6 +232,11 @@ impl Tensor {
     /// Whether it has no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// How many elements.
+    pub fn numel(&self) -> u64 {
+        self.view.numel()
     }
 
     /// The element type.

@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 
-use crate::checkpoint::{Content, Entry, StateDict};
+use crate::align::{How, Match};
+use crate::checkpoint::StateDict;
 use crate::compare::Difference;
 use crate::convert::{Options, Output, Plan};
 use crate::explain::Finding;
@@ -15,6 +16,7 @@ use crate::rules::RuleSet;
 
 mod blocks;
 mod causes;
+mod certain;
 mod digest;
 mod kernels;
 mod mixed;
@@ -24,6 +26,7 @@ mod sums;
 mod work;
 
 pub use blocks::{Untouched, untouched};
+pub use certain::Known;
 pub use digest::{content_of, contents};
 pub use sums::Sums;
 
@@ -127,7 +130,10 @@ pub(crate) fn threads() -> usize {
 }
 
 /// Compares the values of every match of a report.
-pub fn compare(report: &Report<'_>, differences: &[Difference], rules: &RuleSet, mode: Mode) -> Values {
+///
+/// What is `known` of the content need not be read: digests stand for tensors without values, and for all of them where
+/// only identity is asked for.
+pub fn compare(report: &Report<'_>, differences: &[Difference], rules: &RuleSet, mode: Mode, known: &Known) -> Values {
     let (source, target) = (report.source, report.target);
     let options = Options { partial: true, ..Options::default() };
     // Where a plan is refused as a whole, the matches that need no plan are compared all the same.
@@ -137,7 +143,7 @@ pub fn compare(report: &Report<'_>, differences: &[Difference], rules: &RuleSet,
     let mut batch = Batch { mode, compared: Vec::with_capacity(report.alignment.matches.len()), ..Batch::default() };
     for m in &report.alignment.matches {
         let (target_index, sources) = (m.target, m.source.clone());
-        if let Some(same) = by_content(&sources, target_index, source, target) {
+        if let Some(same) = by_content(m, (source, target), known, mode) {
             batch.settle(target_index, sources, same);
             continue;
         }
@@ -151,21 +157,32 @@ pub fn compare(report: &Report<'_>, differences: &[Difference], rules: &RuleSet,
     compared.sort_by_key(|c| c.target);
     let mut values = Values { mode, compared, findings: Vec::new(), untouched: Vec::new() };
     values.untouched = untouched(&values, target);
-    values.findings = causes::find(&values, source, target);
+    values.findings = causes::find(&values, report);
     values
 }
 
-/// What digests say of a whole tensor, where neither side needs its bytes to be read.
-fn by_content(from: &[u32], to: u32, source: &StateDict<'_>, target: &StateDict<'_>) -> Option<Same> {
-    let &[from] = from else { return None };
-    let (from, to) = (source.entries.get(from as usize)?, target.entries.get(to as usize)?);
-    let (a, b) = (known(from, source)?, known(to, target)?);
-    Some(if a.digest == b.digest { Same::Identical } else { Same::Changed })
-}
-
-/// What is known of the content of an entry without reading it.
-fn known<'a>(entry: &Entry<'_>, side: &StateDict<'a>) -> Option<&'a Content> {
-    side.checkpoint.contents.get(&*entry.tensor.path)
+/// What digests say of a whole tensor; `None` where its bytes have to be read, or can tell more.
+fn by_content(m: &Match, sides: (&StateDict<'_>, &StateDict<'_>), known: &Known, mode: Mode) -> Option<Same> {
+    let &[from] = m.source.as_slice() else { return None };
+    let (from, to) = (sides.0.entries.get(from as usize)?, sides.1.entries.get(m.target as usize)?);
+    let (a, b) = (known.source.get(&*from.tensor.path)?, known.target.get(&*to.tensor.path)?);
+    // A square matrix that is turned has the shape of one that is not, and other content.
+    if !matches!(m.how, How::Identical | How::Renamed) && a.digest != b.digest {
+        return None;
+    }
+    let both_there = from.tensor.placement.is_some() && to.tensor.placement.is_some();
+    if both_there && mode == Mode::Statistics {
+        return None;
+    }
+    match a.digest == b.digest {
+        true => Some(Same::Identical),
+        // What a conversion would turn or reshape is not the same tensor yet.
+        false if both_there => None,
+        false if (from.dtype(), from.shape()) != (to.dtype(), to.shape()) => {
+            Some(Same::Unknown("digests of another dtype or shape do not compare".into()))
+        }
+        false => Some(Same::Changed),
+    }
 }
 
 /// Matches whose views are gathered until enough of them are in memory.

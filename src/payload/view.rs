@@ -67,8 +67,12 @@ impl View {
 
     /// Bytes of all elements. Views are made of tensors whose size was checked, so that it fits.
     pub(super) fn len(&self) -> u64 {
-        let numel = if self.shape.contains(&0) { 0 } else { self.shape.iter().fold(1u64, |n, &d| n.saturating_mul(d)) };
-        numel.saturating_mul(self.bits).div_ceil(8)
+        self.numel().saturating_mul(self.bits).div_ceil(8)
+    }
+
+    /// How many elements.
+    pub(super) fn numel(&self) -> u64 {
+        if self.shape.contains(&0) { 0 } else { self.shape.iter().fold(1u64, |n, &d| n.saturating_mul(d)) }
     }
 
     /// The bytes it touches when its first element stands at `start`: the first, and the one behind the last.

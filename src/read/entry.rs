@@ -10,7 +10,7 @@ use serde::de::{
 };
 
 use super::json::{Field, Item, Pair, Skip, Text};
-use crate::checkpoint::{Dtype, Shape, quoted};
+use crate::checkpoint::{Content, Dtype, Shape, quoted};
 
 /// More dimensions than any framework handles (PyTorch and NumPy stop at 64).
 const MOST_DIMENSIONS: usize = 64;
@@ -24,6 +24,8 @@ pub(super) struct Entry {
     pub shape: Option<Shape>,
     /// First byte and the one after the last, from the start of the data.
     pub offsets: Option<(u64, u64)>,
+    /// What a snapshot says about the values.
+    pub content: Option<Content>,
     /// What is wrong with it (lenient reading only).
     pub fault: Option<String>,
     /// The entry was an object with none of the fields above.
@@ -158,7 +160,14 @@ impl<'de> Visitor<'de> for EntrySeed<'_> {
                 Field::Dtype => &mut dtypes,
                 Field::Shape => &mut shapes,
                 Field::Offsets => &mut offsets,
-                Field::Other => {
+                Field::Values if !self.reading.official => {
+                    match super::content::content(&map.next_value()?) {
+                        Ok(content) => entry.content = content,
+                        Err(what) => self.fault(&mut entry, format_args!("{what}"))?,
+                    }
+                    continue;
+                }
+                Field::Values | Field::Other => {
                     map.next_value::<Skip>()?;
                     continue;
                 }
@@ -191,7 +200,7 @@ impl<'de> Visitor<'de> for EntrySeed<'_> {
                     Pair::Is(start, end) => entry.offsets = Some((start, end)),
                     Pair::Other(what) => self.fault(&mut entry, format_args!("data_offsets {what}"))?,
                 },
-                Field::Other => {}
+                Field::Values | Field::Other => {}
             }
         }
         entry.foreign = dtypes + shapes + offsets == 0;

@@ -3,6 +3,7 @@
 //! Read in every form that people have at hand: what `ckdiff snapshot` writes, `{"key": [64, 3, 7, 7]}`, a bare list of keys, a safetensors
 //! header dumped as JSON, and the index of a sharded checkpoint (which the sharded reader goes on with).
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -13,7 +14,7 @@ use super::input::Input;
 use super::json::{Item, Text};
 use super::names::{given_twice, last_of_each};
 use super::place;
-use crate::checkpoint::{Checkpoint, Format, TensorInfo, quoted};
+use crate::checkpoint::{Checkpoint, Content, Format, TensorInfo, quoted};
 
 /// Largest JSON text that is read, in bytes: some ten million keys.
 const MOST: u64 = 1 << 30;
@@ -77,6 +78,7 @@ fn parse(input: &Input, bytes: &[u8]) -> Result<Json, ReadError> {
 struct Found {
     reading: Reading,
     tensors: Vec<TensorInfo>,
+    contents: HashMap<Box<str>, Content>,
     metadata: Vec<(String, String)>,
     total_size: Option<u64>,
     index: Option<Index>,
@@ -86,6 +88,11 @@ struct Found {
 
 impl Found {
     fn push(&mut self, key: String, entry: Entry) {
+        // Of a key that is given twice the last one counts, with or without a digest.
+        match entry.content {
+            Some(content) => drop(self.contents.insert(key.as_str().into(), content)),
+            None => drop(self.contents.remove(key.as_str())),
+        }
         self.tensors.push(TensorInfo {
             path: key.into(),
             container: 0,
@@ -101,6 +108,7 @@ impl Found {
         let (tensors, twice) = last_of_each(self.tensors);
         out.containers[0].tensors = tensors.len();
         out.tensors = tensors;
+        out.contents = self.contents;
         out.metadata = self.metadata;
         if !twice.is_empty() {
             out.remarks.push(given_twice(&twice, "the last one counts, as in Python; remove the others"));

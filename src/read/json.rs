@@ -56,6 +56,8 @@ pub(super) enum Field {
     Dtype,
     Shape,
     Offsets,
+    /// What a snapshot says about the values.
+    Values,
     Other,
 }
 
@@ -65,6 +67,7 @@ impl fmt::Display for Field {
             Field::Dtype => "dtype",
             Field::Shape => "shape",
             Field::Offsets => "data_offsets",
+            Field::Values => "values",
             Field::Other => "a field",
         })
     }
@@ -175,6 +178,7 @@ impl Visitor<'_> for FieldVisitor {
             "dtype" => Field::Dtype,
             "shape" => Field::Shape,
             "data_offsets" => Field::Offsets,
+            "values" => Field::Values,
             _ => Field::Other,
         })
     }

@@ -1,17 +1,47 @@
 //! expected.json: what a checkpoint holds, one key a line, in order, so that `diff` and review tools show changes key by key.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
 
 use super::json::element;
-use crate::checkpoint::{Shape, StateDict};
+use crate::checkpoint::{Content, Shape, StateDict};
 
-/// One key's entry: `{"dtype": "F32", "shape": [64, 3, 7, 7]}`.
+/// One key's entry: `{"dtype": "F32", "shape": [64, 3, 7, 7]}`, with `values` where those were read.
 #[derive(Serialize)]
 struct Entry<'a> {
     dtype: Option<&'static str>,
     shape: Option<&'a [u64]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    values: Option<Values>,
+}
+
+/// `{"xxh3": "…", "min": -0.1, "max": 0.1, "mean": 0.0, "rms": 0.02, "nan": 0, "inf": 0}`
+#[derive(Serialize)]
+struct Values {
+    xxh3: String,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    summary: Option<Numbers>,
+}
+
+#[derive(Serialize)]
+struct Numbers {
+    min: Option<f64>,
+    max: Option<f64>,
+    mean: Option<f64>,
+    rms: Option<f64>,
+    nan: u64,
+    inf: u64,
+}
+
+impl Values {
+    fn of(content: &Content) -> Values {
+        let Content { digest, summary, .. } = content;
+        let summary =
+            summary.map(|s| Numbers { min: s.min, max: s.max, mean: s.mean, rms: s.rms, nan: s.nan, inf: s.inf });
+        Values { xxh3: format!("{digest:032x}"), summary }
+    }
 }
 
 /// Writes a state_dict as expected.json. What is not known of a tensor is `null`, which reads back as not known.
@@ -19,13 +49,23 @@ struct Entry<'a> {
 /// # Errors
 /// What the writer reports.
 pub fn write(state_dict: &StateDict<'_>, out: &mut dyn Write) -> io::Result<()> {
+    write_all(&[(state_dict, &state_dict.checkpoint.contents)], out)
+}
+
+/// As [`write`], several one after another, with what is known of their values by path.
+///
+/// # Errors
+/// What the writer reports.
+pub fn write_all(parts: &[(&StateDict<'_>, &HashMap<Box<str>, Content>)], out: &mut dyn Write) -> io::Result<()> {
     let mut separator: &[u8] = b"{\n  ";
-    for entry in &state_dict.entries {
+    for (entry, contents) in parts.iter().flat_map(|(side, contents)| side.entries.iter().map(move |e| (e, contents))) {
         out.write_all(separator)?;
         separator = b",\n  ";
         element(out, entry.key.as_str())?;
         out.write_all(b": ")?;
-        element(out, &Entry { dtype: entry.dtype().map(|d| d.name()), shape: entry.shape().map(Shape::dims) })?;
+        let (dtype, shape) = (entry.dtype().map(|d| d.name()), entry.shape().map(Shape::dims));
+        let values = contents.get(&*entry.tensor.path).map(Values::of);
+        element(out, &Entry { dtype, shape, values })?;
     }
     out.write_all(if separator.starts_with(b"{") { b"{}\n" } else { b"\n}\n" })
 }

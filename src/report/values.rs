@@ -49,6 +49,9 @@ pub fn text(values: &Values, report: &Report<'_>, style: &Style, out: &mut dyn W
         writeln!(out)?;
     }
     let groups = groups(values, report.target, style.all);
+    if groups.is_empty() && changed > 0 {
+        listed(values, report.target, style, out)?;
+    }
     if values.mode == Mode::Statistics && !groups.is_empty() {
         writeln!(out)?;
         let shown = if style.all { groups.len() } else { ROWS };
@@ -60,6 +63,28 @@ pub fn text(values: &Values, report: &Report<'_>, style: &Style, out: &mut dyn W
             let more = format!("  and {} more, which moved less; --all lists every tensor", groups.len() - shown);
             writeln!(out, "{}", style.paint(Tone::Aside, &more))?;
         }
+    }
+    Ok(())
+}
+
+/// The keys that hold other values, where it is not known how far they are apart.
+fn listed(values: &Values, target: &StateDict<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let changed = values.compared.iter().filter(|c| c.same == Same::Changed);
+    let keys = changed.filter_map(|c| Some(target.entries.get(c.target as usize)?.key.as_str()));
+    let patterns: Vec<String> = if style.all {
+        keys.map(str::to_owned).collect()
+    } else {
+        fold_keys(keys).into_iter().map(|f| f.pattern).collect()
+    };
+    let shown = if style.all { patterns.len() } else { ROWS };
+    for (i, pattern) in patterns.iter().take(shown).enumerate() {
+        let label = if i == 0 { "changed" } else { "" };
+        hang(style, out, &pad(label, LABEL), LABEL, &escaped(pattern))?;
+        writeln!(out)?;
+    }
+    if patterns.len() > shown {
+        let more = format!("{:LABEL$}and {} more; --all lists every tensor", "", patterns.len() - shown);
+        writeln!(out, "{}", style.paint(Tone::Aside, &more))?;
     }
     Ok(())
 }

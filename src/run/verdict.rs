@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::CommandFactory as _;
 
 use super::{Failure, Status, deliver, rules, suggest};
-use crate::align::align;
+use crate::align::{align, align_with};
 use crate::checkpoint::{Candidate, Checkpoint, StateDict, quoted};
 use crate::cli::{Cli, FormatKind, VerdictArgs};
 use crate::compare::compare;
@@ -21,7 +21,7 @@ use crate::report::style::Style;
 use crate::report::subject::{Sheet, Subject};
 use crate::report::{json, text, values as values_report};
 use crate::rules::RuleSet;
-use crate::values;
+use crate::values::{self, Known};
 
 /// Reads both sides, aligns, compares, explains, judges, and writes the report.
 pub(super) fn run(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Write) -> Result<Status, Failure> {
@@ -36,8 +36,8 @@ pub(super) fn run(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Wr
     let target = side(target)?;
     let container = args.container.as_deref();
     let pair = Pair { source: &source, target: &target, container, level: args.level.into() };
-    pair.judged(&rules, |mut report| {
-        let values = args.values.map(|mode| values::compare(&report, report.differences, &rules, mode.into()));
+    pair.judged_by(&rules, args.values.is_some(), |mut report, known| {
+        let values = args.values.map(|mode| values::compare(&report, report.differences, &rules, mode.into(), known));
         if let Some(values) = &values {
             report.findings.extend(values.findings.iter().cloned());
             report.holds &= values.holds();
@@ -80,8 +80,24 @@ impl Pair<'_> {
         rules: &RuleSet,
         then: impl FnOnce(Report<'_>) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
+        self.judged_by(rules, false, |report, _| then(report))
+    }
+
+    /// As [`Pair::judged`]; with `content` the values are read where names do not settle everything, and equal bytes make
+    /// pairs. What is known of the content is handed on as well.
+    fn judged_by<R>(
+        &self,
+        rules: &RuleSet,
+        content: bool,
+        then: impl FnOnce(Report<'_>, &Known) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
         let (source, target, others) = choose(self.source, self.target, self.container)?;
-        let alignment = align(&source, &target, rules);
+        let mut alignment = align(&source, &target, rules);
+        let mut known = if content { Known::of(&source, &target) } else { Known::default() };
+        if content && !Known::settled(&alignment) {
+            known.complete(&source, &target);
+            alignment = align_with(&source, &target, rules, &known.pairs(&source, &target));
+        }
         let differences = compare(&source, &target, &alignment);
         let mut findings = explain(&source, &target, &alignment, &differences, rules);
         if self.container.is_none() {
@@ -96,7 +112,7 @@ impl Pair<'_> {
             differences: &differences,
             findings,
         };
-        then(judge(evidence, self.level))
+        then(judge(evidence, self.level), &known)
     }
 }
 

@@ -1,14 +1,17 @@
 //! What is worth saying about the values, as findings.
 
 use super::{Compared, Mode, Same, Values};
-use crate::checkpoint::{StateDict, quoted};
+use crate::align::Step;
+use crate::checkpoint::quoted;
 use crate::explain::{Finding, Remedy, Severity};
+use crate::judge::Report;
 
 /// Keys that a finding names.
 const EXAMPLES: usize = 5;
 
 /// Finds what the comparison shows.
-pub(super) fn find(values: &Values, source: &StateDict<'_>, target: &StateDict<'_>) -> Vec<Finding> {
+pub(super) fn find(values: &Values, report: &Report<'_>) -> Vec<Finding> {
+    let (source, target) = (report.source, report.target);
     let keys = |wanted: &dyn Fn(&Compared) -> bool| -> Vec<&str> {
         let entry = |c: &Compared| target.entries.get(c.target as usize).map(|e| e.key.as_str());
         values.compared.iter().filter(|c| wanted(c)).filter_map(entry).collect()
@@ -65,6 +68,11 @@ pub(super) fn find(values: &Values, source: &StateDict<'_>, target: &StateDict<'
     let message =
         format!("{} of {all} hold the same values in other bytes (another dtype, or -0 for 0)", tensors(equal.len()));
     say("CK602", if exact { Severity::Error } else { Severity::Note }, &equal, message, "");
+    let by_content = report.alignment.matches.iter().filter(|m| m.step == Step::Content);
+    let by_content: Vec<&str> =
+        by_content.filter_map(|m| Some(target.entries.get(m.target as usize)?.key.as_str())).collect();
+    let message = format!("{} are paired by equal bytes, whatever their names", tensors(by_content.len()));
+    say("CK605", Severity::Note, &by_content, message, "");
     let unknown: Vec<(&str, &str)> = values
         .compared
         .iter()

@@ -40,7 +40,7 @@ fn values(a: &Checkpoint, b: &Checkpoint, mode: Mode) -> Values {
         differences: &differences,
         findings,
     };
-    compare(&judge(evidence, Level::Strict), &differences, &rules, mode)
+    compare(&judge(evidence, Level::Strict), &differences, &rules, mode, &Known::default())
 }
 
 fn wave(count: usize, step: f32) -> Vec<f32> {

@@ -42,7 +42,7 @@ pub(super) fn compare(pairs: &[Views], exact: bool, threads: usize) -> Vec<Resul
     let mut pieces = Vec::new();
     for (pair, (a, b)) in pairs.iter().enumerate() {
         let width = u64::from(a.dtype().bits().max(b.dtype().bits()).max(1));
-        let numel = a.shape().iter().product::<u64>();
+        let numel = a.numel().min(b.numel());
         // Whole bytes on both sides, whatever the width of an element.
         let step = ((CHUNK as u64 * RUN * 8) / width).next_multiple_of(64);
         let mut from = 0;

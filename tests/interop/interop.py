@@ -14,6 +14,7 @@ import examples
 import files
 import formats
 import pages
+import values
 import verdicts
 import wheel
 import workflow
@@ -24,7 +25,7 @@ def main(binary):
     warnings.filterwarnings("ignore")
     torch.manual_seed(0)
     checks, ckdiff = Checks(), Ckdiff(os.path.abspath(binary))
-    for part in (files, verdicts, examples, emits, formats, pages, converts, wheel, workflow):
+    for part in (files, verdicts, examples, emits, formats, pages, converts, values, wheel, workflow):
         with tempfile.TemporaryDirectory() as folder:
             part.check_all(checks, ckdiff, pathlib.Path(folder))
     print(f"interop: {checks.passed} passed, {checks.failed} failed")

@@ -47,6 +47,8 @@ pub(super) struct Tensor {
     /// `None` where contiguous.
     pub strides: Option<Box<[i64]>>,
     pub role: Role,
+    /// Whether its numbers are others than those of the storage.
+    pub pretended: bool,
     /// An array whose BUILD is yet to come.
     pub pending: bool,
     /// Why it cannot be read.
@@ -221,7 +223,11 @@ fn first<const N: usize>(heap: &Heap, args: Value, least: usize) -> Result<[Valu
 /// Why the arguments describe no tensor.
 pub(super) fn rebuild(world: &mut TorchWorld, heap: &Heap, call: Call, args: Value) -> Result<Tensor, String> {
     match call {
-        Call::TensorV2 | Call::Quantized => strided(world, heap, first(heap, args, 4)?, None),
+        Call::Quantized => strided(world, heap, first(heap, args, 4)?, None),
+        Call::TensorV2 => {
+            let tensor = strided(world, heap, first(heap, args, 4)?, None)?;
+            Ok(Tensor { pretended: pretended(heap, args), ..tensor })
+        }
         Call::TensorV3 => {
             let [storage, offset, size, stride, _, _, dtype] = first(heap, args, 7)?;
             let dtype = world.dtype(heap, dtype).ok_or_else(|| unknown_dtype(heap, dtype))?;
@@ -258,6 +264,13 @@ pub(super) fn rebuild(world: &mut TorchWorld, heap: &Heap, call: Call, args: Val
         }
         _ => Err("no such rebuild function".into()),
     }
+}
+
+/// Whether the last argument says that PyTorch negates or conjugates the numbers whenever they are read, so that they are
+/// not those of the storage (`torch._utils._rebuild_tensor_v2`, `metadata`).
+fn pretended(heap: &Heap, args: Value) -> bool {
+    let Some(&Value::Dict(metadata)) = heap.items_of_tuple(args).get(6) else { return false };
+    ["conj", "neg"].iter().any(|bit| heap.lookup(metadata, bit) == Some(Value::Bool(true)))
 }
 
 fn unknown_dtype(heap: &Heap, value: Value) -> String {

@@ -340,8 +340,9 @@ impl<'a> Walk<'a> {
             self.out.unreadable.push(Unreadable { path: path.into(), why: why.to_string() });
             return;
         }
+        let storage = tensor.storage.filter(|_| !tensor.pretended);
         let placement =
-            tensor.storage.map(|storage| Placement { storage, offset: tensor.offset, strides: tensor.strides.clone() });
+            storage.map(|storage| Placement { storage, offset: tensor.offset, strides: tensor.strides.clone() });
         let container = self.real(container);
         if let Some(container) = self.out.containers.get_mut(container as usize) {
             container.tensors += 1;
