@@ -52,7 +52,7 @@ pub fn write(state_dict: &StateDict<'_>, out: &mut dyn Write) -> io::Result<()> 
     write_all(&[(state_dict, &state_dict.checkpoint.contents)], out)
 }
 
-/// As [`write`], several one after another, with what is known of their values by path.
+/// As [`write()`], several one after another, with what is known of their values by path.
 ///
 /// # Errors
 /// What the writer reports.
