@@ -1,6 +1,7 @@
 """The fixes to paste, run as they are: after each, the model holds what the verdict promised.
 
-Forms for libraries that are not installed run against stand-ins that do what the library documents of that one call.
+Transformers and MMEngine load them in `libraries.py`. vLLM is too large to install (it brings its own PyTorch and CUDA
+kernels), so its `WeightsMapper`, a small class without dependencies, is a stand-in that does what the library documents.
 """
 
 import contextlib
@@ -48,23 +49,8 @@ class Positions(nn.Module):
 
 
 def stand_ins():
-    """Modules that do what the real ones document of the calls in the snippets; real ones where they are installed."""
+    """Modules that do what the real ones document of the calls in the snippets."""
     modules = {}
-    try:
-        import mmengine.runner  # noqa: F401
-    except ImportError:
-        def load_checkpoint(model, filename, map_location=None, strict=False, revise_keys=()):
-            state = torch.load(filename, map_location=map_location, weights_only=True)
-            state = state.get("state_dict", state)
-            for pattern, replacement in revise_keys:
-                state = {re.sub(pattern, replacement, k): v for k, v in state.items()}
-            wanted = model.state_dict()
-            fits = {k: v for k, v in state.items() if k not in wanted or v.shape == wanted[k].shape}
-            return model.load_state_dict(fits, strict=strict)
-
-        modules["mmengine"] = types.ModuleType("mmengine")
-        modules["mmengine.runner"] = types.ModuleType("mmengine.runner")
-        modules["mmengine.runner"].load_checkpoint = load_checkpoint
 
     class WeightsMapper:
         """Prefixes and patterns in order; what becomes None is left out."""
@@ -89,28 +75,6 @@ def stand_ins():
         modules[name] = types.ModuleType(name)
     modules["vllm.model_executor.models.utils"].WeightsMapper = WeightsMapper
 
-    class AutoModel:
-        """`key_mapping`: of each key the first pattern that fits is applied."""
-
-        mapping = None
-
-        @classmethod
-        def from_pretrained(cls, folder, key_mapping=None, config=None, state_dict=None):
-            AutoModel.mapping, AutoModel.state = key_mapping, state_dict
-
-        @classmethod
-        def from_config(cls, config):
-            return config
-
-    class AutoConfig:
-        model = None
-
-        @classmethod
-        def from_pretrained(cls, folder):
-            return cls.model
-
-    modules["transformers"] = types.ModuleType("transformers")
-    modules["transformers"].AutoModel, modules["transformers"].AutoConfig = AutoModel, AutoConfig
     return modules
 
 
@@ -157,15 +121,6 @@ class Pair:
                 mapper = self.run(form)["hf_to_vllm_mapper"]
                 names = {mapper.name(k) for k in self.state} - {None}
                 checks.equal(names & self.model.state_dict().keys(), self.renamed(same_shape=False), name)
-            elif form == "transformers":
-                sys.modules["transformers"].AutoConfig.model = self.model
-                self.run(form)
-                auto = sys.modules["transformers"].AutoModel
-                if auto.state is not None:
-                    checks.equal(auto.state.keys() & self.model.state_dict().keys(), self.wanted, name)
-                else:
-                    names = {self.first(auto.mapping, key) for key in self.state}
-                    checks.equal(names & self.model.state_dict().keys(), self.renamed(same_shape=False), name)
             elif form == "burn":
                 rules = re.findall(r'\.with_key_remapping\(r?("(?:[^"\\]|\\.)*"), r?("(?:[^"\\]|\\.)*")\)', self.snippet(form))
                 names = set()
@@ -175,13 +130,6 @@ class Pair:
                         key = re.sub(pattern[1:-1], new, key)
                     names.add(key)
                 checks.equal(names & self.model.state_dict().keys(), self.renamed(same_shape=False), name)
-
-    @staticmethod
-    def first(mapping, key):
-        for pattern, new in mapping.items():
-            if re.search(pattern, key):
-                return re.sub(pattern, new, key)
-        return key
 
     def renamed(self, same_shape=True):
         """What a rename alone fills: no split, join, turn or resize."""
@@ -193,7 +141,7 @@ class Pair:
         }
 
 
-FORMS = ("python", "mmengine", "transformers", "vllm", "burn")
+FORMS = ("python", "mmengine", "vllm", "burn")
 
 
 def check_all(checks, ckdiff, folder):
@@ -228,15 +176,15 @@ def pairs():
     plain = state_of(nets.Backbone())
     yield "backbone-given", nets.Detector(), plain, plain, FORMS
     head = state_of(nets.Classifier(1000))
-    yield "classes", nets.Classifier(10), head, head, ("python", "mmengine", "transformers", "burn")
+    yield "classes", nets.Classifier(10), head, head, ("python", "mmengine", "burn")
     window = state_of(Tower("blocks", window=3))
-    yield "window", Tower("blocks", window=5), window, window, ("python", "transformers")
+    yield "window", Tower("blocks", window=5), window, window, ("python")
     grid = state_of(Positions(4))
     yield "token-grid", Positions(6), grid, grid, ("python",)
     renamed = {k.replace("blocks.", "layers."): v for k, v in state_of(Tower("blocks")).items()}
     yield "renamed", Tower("blocks"), renamed, renamed, FORMS
     tricky = wrapped(state_of(nets.Backbone()), 'a"\\\n#.')
-    yield "quotes-in-names", nets.Backbone(), tricky, tricky, ("python", "mmengine", "transformers", "vllm")
+    yield "quotes-in-names", nets.Backbone(), tricky, tricky, ("python", "mmengine", "vllm")
     fused = state_of(Tower("blocks", fused=True))
     yield "split", Tower("blocks", fused=False), fused, fused, ("python",)
     apart = state_of(Tower("blocks", fused=False))

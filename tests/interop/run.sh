@@ -30,7 +30,7 @@ environment() {
     # What a change of the small list needs is added to the large environment, which is not made again for it.
     tools=$venv/tools-$(sha256sum < "$here/requirements-tools.txt" | cut -c1-12)
     if [ ! -e "$tools" ]; then
-        echo "installing timm, transformers and pre-commit into $venv" >&2
+        echo "installing timm, transformers, mmengine and pre-commit into $venv" >&2
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$here/requirements-tools.txt"
         touch "$tools"
     fi

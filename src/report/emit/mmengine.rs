@@ -40,6 +40,10 @@ pub(super) fn write(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
     for rename in renames {
         writeln!(out, "        ({}, {}),", python_raw(&rename.pattern), python_raw(&rename.replacement))?;
     }
+    if renames.is_empty() {
+        // A plain dict that passes no rename is no OrderedDict, and MMEngine sets an attribute on it.
+        writeln!(out, "        (r\"^\", \"\"),  # nothing is renamed")?;
+    }
     writeln!(out, "    ],\n)")
 }
 

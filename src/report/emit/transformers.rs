@@ -9,7 +9,7 @@ use super::pattern::rust_replacement;
 use super::{Plan, beyond, python};
 
 pub(super) fn write(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
-    if plan.changes_values() || !plan.unfit.is_empty() || !one_each(plan) {
+    if plan.changes_values() || !plan.unfit.is_empty() || !one_each(plan) || !one_group(plan) {
         return by_state_dict(plan, out);
     }
     beyond(plan, "#", out)?;
@@ -65,8 +65,19 @@ fn one_each(plan: &Plan<'_>) -> bool {
     })
 }
 
+/// Whether no replacement needs a second group: `WeightRenaming` of Transformers 5, which a mapping becomes, fills in `\1`
+/// alone and leaves `\2` as it is written.
+fn one_group(plan: &Plan<'_>) -> bool {
+    let second =
+        |replacement: &str| replacement.split('\\').skip(1).any(|r| r.starts_with(|c| ('2'..='9').contains(&c)));
+    !plan.renames.iter().any(|r| second(&r.replacement))
+}
+
 fn by_state_dict(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "# `key_mapping` renames each key once and changes no values: the state_dict is fixed before.")?;
+    writeln!(
+        out,
+        "# `key_mapping` renames each key once, with one group, and changes no values: the state_dict is fixed before."
+    )?;
     writeln!(out, "import re\n\nimport torch")?;
     if plan.is_safetensors() {
         writeln!(out, "from safetensors.torch import load_file")?;
@@ -85,5 +96,9 @@ fn by_state_dict(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
     } else {
         writeln!(out, "state_dict = fixed(state_dict)")?;
     }
-    writeln!(out, "model = AutoModel.from_pretrained(None, config=config, state_dict=state_dict)")
+    writeln!(out, "# The class itself takes a state_dict; AutoModel wants a folder.")?;
+    writeln!(
+        out,
+        "model = type(AutoModel.from_config(config)).from_pretrained(None, config=config, state_dict=state_dict)"
+    )
 }
