@@ -12,6 +12,9 @@ const SEARCH: u64 = 68 * 1024;
 /// Members, at most. The largest real checkpoints have a few hundred thousand.
 const MOST_MEMBERS: usize = 8_000_000;
 
+/// Signature, checksum and two sizes of 64 bits (APPNOTE.TXT 4.3.9).
+const LONGEST_DESCRIPTOR: u64 = 24;
+
 /// One member of the directory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member {
@@ -24,6 +27,8 @@ pub(super) struct Member {
     pub size: u64,
     /// Where its local header stands.
     pub header: u64,
+    /// Where the next member begins, or the directory.
+    next: u64,
     pub encrypted: bool,
 }
 
@@ -61,6 +66,7 @@ impl rawzip::ReaderAt for Reader<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Local {
     pub data: u64,
+    /// Whether it says what the directory says, and its bytes end right before what comes next.
     pub agrees: bool,
 }
 
@@ -81,6 +87,7 @@ impl Archive {
             Archive { source: source.clone(), members: Vec::new(), names: Vec::new(), oddities: Vec::new(), prefix: 0 };
         archive.check_end(zip.eocd_offset());
         let declared = zip.entries_hint();
+        let directory = zip.directory_offset();
         let mut entries = zip.entries(&mut buffer);
         let mut first = u64::MAX;
         loop {
@@ -110,6 +117,7 @@ impl Archive {
                 packed: entry.compressed_size_hint(),
                 size: entry.uncompressed_size_hint(),
                 header: entry.local_header_offset(),
+                next: directory,
                 encrypted: entry.flags().is_encrypted(),
             });
         }
@@ -117,8 +125,19 @@ impl Archive {
         if declared != count {
             archive.oddities.push(format!("its directory declares {declared} members and holds {count}"));
         }
+        archive.find_neighbours();
         archive.prefix = if first == u64::MAX { 0 } else { first };
         Ok(archive)
+    }
+
+    /// Notes for every member where the one behind it begins.
+    fn find_neighbours(&mut self) {
+        let mut headers: Vec<u64> = self.members.iter().map(|m| m.header).collect();
+        headers.sort_unstable();
+        for member in &mut self.members {
+            let behind = headers.partition_point(|&h| h <= member.header);
+            member.next = headers.get(behind).map_or(member.next, |&h| h.min(member.next));
+        }
     }
 
     /// Looks at what rawzip passes over in the end record: disks, and the two counts.
@@ -178,7 +197,12 @@ impl Archive {
         let (method, name, extra) = (number(8), number(26), number(28));
         let data = member.header + 30 + u64::from(name) + u64::from(extra);
         let same_name = bytes.get(30..).is_some_and(|rest| rest.starts_with(self.name(member)));
-        let agrees = usize::from(name) == member.name.1 as usize && same_name && method == member.method;
+        // Behind a member stands at most its data descriptor: more is for a reader that goes by the local headers.
+        let apart = data.checked_add(member.packed).and_then(|end| member.next.checked_sub(end));
+        let apart = apart.is_some_and(|gap| gap <= LONGEST_DESCRIPTOR);
+        let agrees = usize::from(name) == member.name.1 as usize && same_name && method == member.method && apart;
+        // What is stored as it is has one size.
+        let agrees = agrees && (method != 0 || member.packed == member.size);
         if data.checked_add(member.packed).is_none_or(|end| end > self.source.len()) {
             let left = self.source.len().saturating_sub(data);
             return Err(format!("it has {} bytes from byte {data} on, and the file ends after {left}", member.packed));

@@ -124,6 +124,8 @@ pub(super) fn trailing(source: &Source, mut end: u64, depth: u32, place: &str, l
         let message = format!("{left} bytes stand behind the pickle's end{of} at byte {end}; they are not read");
         loaded.remarks.push(remark("CK067", false, message, "find out what they are, or save the file again"));
     }
+    let rest = source.bytes(end, MOST_PADDING).unwrap_or_default();
+    loaded.unread |= left > MOST_PADDING as u64 || rest.iter().any(|&b| b != 0);
 }
 
 /// The five pickles and the storages behind them.

@@ -25,6 +25,8 @@ pub(super) struct Loaded {
     pub remarks: Vec<Remark>,
     /// What hinders reading to the end, apart from broken pickles.
     pub cut: Option<String>,
+    /// Whether bytes that are no padding stand where a pickle could, and were not run: nothing is known of them.
+    pub unread: bool,
 }
 
 impl Loaded {
@@ -37,6 +39,7 @@ impl Loaded {
             metadata: Vec::new(),
             remarks: Vec::new(),
             cut: None,
+            unread: false,
         }
     }
 }
@@ -171,5 +174,6 @@ pub(super) fn finish(loaded: Loaded, checkpoint: &mut Checkpoint) {
             super::walk::walk(&run.pickle.heap, &run.world, loaded.classes.as_ref(), root, checkpoint);
         }
     }
+    checkpoint.complete &= !loaded.unread;
     super::safety::judge(&all, checkpoint);
 }

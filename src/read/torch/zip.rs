@@ -113,7 +113,7 @@ fn taken_apart(archive: &Archive, depth: u32) -> Result<Option<Loaded>, Refusal>
     for (source, end, place) in behind {
         super::legacy::trailing(&source, end, depth, &place, &mut loaded);
     }
-    hidden(archive, &folder, depth, &mut mentioned, &mut loaded);
+    hidden(archive, &folder, depth, &mentioned, &mut disagree, &mut loaded);
     structure(archive, disagree, &mut loaded);
     Ok(Some(loaded))
 }
@@ -273,11 +273,30 @@ fn place_storages(
 }
 
 /// Pickles that no record leads to: whoever opens the archive by another name would run them.
-fn hidden(archive: &Archive, folder: &[u8], depth: u32, mentioned: &mut [bool], loaded: &mut Loaded) {
+fn hidden(
+    archive: &Archive,
+    folder: &[u8],
+    depth: u32,
+    mentioned: &[bool],
+    disagree: &mut Vec<String>,
+    loaded: &mut Loaded,
+) {
     let mut looked = 0;
     let mut found = Vec::new();
     for (index, member) in archive.members.iter().enumerate() {
-        if mentioned.get(index).copied().unwrap_or(true) || member.size == 0 || archive.name(member).ends_with(b"/") {
+        if mentioned.get(index).copied().unwrap_or(true) {
+            continue;
+        }
+        // What one reader takes for a pickle another may find in the middle of something else, or not at all.
+        if looked <= MOST_HIDDEN {
+            let name = || String::from_utf8_lossy(archive.name(member)).into_owned();
+            match archive.local(member) {
+                Ok(local) if local.agrees => {}
+                Ok(_) => disagree.push(name()),
+                Err(why) => _ = loaded.cut.get_or_insert_with(|| format!("{}: {why}", name())),
+            }
+        }
+        if member.size == 0 || archive.name(member).ends_with(b"/") {
             continue;
         }
         let name = archive.name(member);
@@ -370,7 +389,7 @@ fn structure(archive: &Archive, mut disagree: Vec<String>, loaded: &mut Loaded) 
         let mut remark = remark(
             "CK506",
             true,
-            "local headers do not agree with the archive's directory; readers that trust one or the other read different files",
+            "local headers do not agree with the archive's directory, or members reach into each other; readers that trust one or the other read different files",
             "pack it again after looking at both",
         );
         remark.examples = disagree.into_iter().take(5).collect();
