@@ -57,6 +57,21 @@ impl fmt::Debug for Key<'_> {
 pub struct Shape(pub Box<[u64]>);
 
 impl Shape {
+    /// Whether the longer of two shapes becomes the shorter when neighbouring dimensions are multiplied.
+    pub fn joins(a: &[u64], b: &[u64]) -> bool {
+        let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
+        let mut rest = long.iter();
+        let joined = short.iter().all(|&want| {
+            let mut have = 1u64;
+            while have < want {
+                let Some(&d) = rest.next() else { return false };
+                have = have.saturating_mul(d);
+            }
+            have == want
+        });
+        joined && rest.next().is_none() && short.len() < long.len()
+    }
+
     /// The sizes as a slice.
     pub fn dims(&self) -> &[u64] {
         &self.0

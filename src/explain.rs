@@ -97,6 +97,25 @@ pub struct Finding {
     pub arguments: BTreeMap<&'static str, serde_json::Value>,
 }
 
+impl Finding {
+    /// A cause that is certain, claims no difference, names no key and needs nothing done.
+    pub fn new(code: &'static str, severity: Severity, message: impl Into<String>, help: impl Into<String>) -> Finding {
+        Finding {
+            code,
+            rule: None,
+            severity,
+            claims: Vec::new(),
+            keys: 0,
+            examples: Vec::new(),
+            message: message.into(),
+            help: help.into(),
+            confidence: 1.0,
+            remedy: Remedy::None,
+            arguments: BTreeMap::new(),
+        }
+    }
+}
+
 /// Explains differences, most important cause first. Every difference is claimed by exactly one finding.
 pub fn explain(
     source: &StateDict<'_>,

@@ -1,9 +1,9 @@
 //! What a single file holds, summed up: sizes, dtypes, tied weights, what a pickle asks for, and what the reader noticed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use crate::checkpoint::{Checkpoint, Dtype, Format, Remark, TensorInfo, Trust};
-use crate::explain::{Finding, Remedy, Severity};
+use crate::explain::{Finding, Severity};
 
 /// Everything that `ckdiff inspect` shows beyond the checkpoint itself.
 #[derive(Clone, Debug)]
@@ -135,18 +135,11 @@ pub fn may_hold_code(format: Format) -> bool {
 }
 
 fn of_remark(remark: &Remark) -> Finding {
+    let severity = if remark.error { Severity::Error } else { Severity::Warning };
     Finding {
-        code: remark.code,
-        rule: None,
-        severity: if remark.error { Severity::Error } else { Severity::Warning },
-        claims: Vec::new(),
         keys: remark.examples.len(),
         examples: remark.examples.clone(),
-        message: remark.message.clone(),
-        help: remark.help.clone(),
-        confidence: 1.0,
-        remedy: Remedy::None,
-        arguments: BTreeMap::new(),
+        ..Finding::new(remark.code, severity, remark.message.clone(), remark.help.clone())
     }
 }
 

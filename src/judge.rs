@@ -170,6 +170,19 @@ pub struct Evidence<'a> {
     pub findings: Vec<Finding>,
 }
 
+impl<'a> Evidence<'a> {
+    /// Of a source file that holds no other state_dict.
+    pub fn new(
+        source: &'a StateDict<'a>,
+        target: &'a StateDict<'a>,
+        alignment: &'a Alignment,
+        differences: &'a [Difference],
+        findings: Vec<Finding>,
+    ) -> Evidence<'a> {
+        Evidence { source, target, others: Vec::new(), alignment, differences, findings }
+    }
+}
+
 /// Weighs the evidence: how much loads before and after the fixes, and whether that is enough.
 pub fn judge<'a>(evidence: Evidence<'a>, level: Level) -> Report<'a> {
     let Evidence { source, target, others, alignment, differences, findings } = evidence;
@@ -320,17 +333,10 @@ mod tests {
 
         fn finding(mut self, severity: Severity, remedy: Remedy, claims: &[u32]) -> Case {
             self.findings.push(Finding {
-                code: "CK000",
-                rule: None,
-                severity,
                 claims: claims.to_vec(),
                 keys: claims.len(),
-                examples: Vec::new(),
-                message: String::new(),
-                help: String::new(),
-                confidence: 1.0,
                 remedy,
-                arguments: Default::default(),
+                ..Finding::new("CK000", severity, "", "")
             });
             self
         }
@@ -342,14 +348,7 @@ mod tests {
             let (source, target) = (StateDict::below(&a, 0), StateDict::below(&b, 0));
             let differences = compare(&source, &target, &self.alignment);
             let at = |level| {
-                let evidence = Evidence {
-                    source: &source,
-                    target: &target,
-                    others: Vec::new(),
-                    alignment: &self.alignment,
-                    differences: &differences,
-                    findings: self.findings.clone(),
-                };
+                let evidence = Evidence::new(&source, &target, &self.alignment, &differences, self.findings.clone());
                 let report = judge(evidence, level);
                 (report.verdict, report.coverage.before, report.coverage.after, report.holds)
             };

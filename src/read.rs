@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::{Checkpoint, Remark, escaped};
 
+pub(crate) mod at;
 mod content;
 mod directory;
 mod entry;

@@ -131,14 +131,7 @@ fn outcome(source: &Spec, target: &Spec) -> Outcome {
     let alignment = align(&source, &target, rules);
     let differences = compare(&source, &target, &alignment);
     let findings = explain(&source, &target, &alignment, &differences, rules);
-    let evidence = Evidence {
-        source: &source,
-        target: &target,
-        others: Vec::new(),
-        alignment: &alignment,
-        differences: &differences,
-        findings: findings.clone(),
-    };
+    let evidence = Evidence::new(&source, &target, &alignment, &differences, findings.clone());
     let report = judge(evidence, Level::Strict);
     let (mut plain, mut machine) = (Vec::new(), Vec::new());
     text::verdict(&report, &Style::default(), &mut plain).expect("writing to memory");

@@ -79,15 +79,7 @@ fn the_report_of_each_pair_is_the_one_beside_it() {
         let alignment = align(&source, &target, &rules);
         let differences = compare(&source, &target, &alignment);
         let findings = explain(&source, &target, &alignment, &differences, &rules);
-        let (others, findings) = (Vec::new(), findings);
-        let evidence = Evidence {
-            source: &source,
-            target: &target,
-            others,
-            alignment: &alignment,
-            differences: &differences,
-            findings,
-        };
+        let evidence = Evidence::new(&source, &target, &alignment, &differences, findings);
         let mut now = Vec::new();
         text::verdict(&judge(evidence, Level::Strict), &Style::default(), &mut now).expect("writing to memory");
         let now = String::from_utf8(now).expect("a report is UTF-8");

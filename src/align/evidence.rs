@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::tree::{Module, Tree};
 use super::units::Unit;
 use super::words::{Leaf, Words};
+use crate::checkpoint::Shape;
 use crate::rules::lexicon::Role;
 
 /// A source unit and a target unit that may belong together.
@@ -47,7 +48,7 @@ pub(crate) fn fit(a: &[u64], b: &[u64]) -> Fit {
     if x == y {
         return Fit::Squeezed;
     }
-    let joined = x.len().min(y.len()) > 1 && joins(&x, &y);
+    let joined = x.len().min(y.len()) > 1 && Shape::joins(&x, &y);
     x.sort_unstable();
     y.sort_unstable();
     match x == y {
@@ -55,20 +56,6 @@ pub(crate) fn fit(a: &[u64], b: &[u64]) -> Fit {
         false if joined => Fit::Joined,
         false => Fit::Reshaped,
     }
-}
-
-/// Whether the longer of two shapes becomes the shorter when neighbouring dimensions are multiplied.
-fn joins(a: &[u64], b: &[u64]) -> bool {
-    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
-    let mut rest = long.iter();
-    short.iter().all(|&want| {
-        let mut have = 1u64;
-        while have < want {
-            let Some(&d) = rest.next() else { return false };
-            have = have.saturating_mul(d);
-        }
-        have == want
-    }) && rest.next().is_none()
 }
 
 /// Everything that is asked of a pair and does not change between rounds.

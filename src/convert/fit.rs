@@ -1,6 +1,7 @@
 //! From one shape to another without changing a value: what has to be turned or named anew.
 
 use super::plan::Step;
+use crate::checkpoint::Shape;
 
 /// The orders in which frameworks keep the dimensions of one kind of tensor, as permutations that lead from one to the other.
 ///
@@ -36,7 +37,7 @@ pub(super) fn fit(from: &[u64], to: &[u64]) -> Option<Vec<Step>> {
     {
         return Some(vec![Step::Reshape(a), Step::Permute(order), Step::Reshape(to.to_vec())]);
     }
-    joins(&a, &b).then(|| vec![Step::Reshape(to.to_vec())])
+    Shape::joins(&a, &b).then(|| vec![Step::Reshape(to.to_vec())])
 }
 
 /// The usual order of dimensions that leads from one shape to the other.
@@ -61,23 +62,6 @@ fn turned(from: &[u64], to: &[u64]) -> Option<Vec<usize>> {
         return orders.into_iter().copied().find(fits).map(<[usize]>::to_vec);
     }
     ORDERS.iter().copied().find(fits).map(<[usize]>::to_vec)
-}
-
-/// Whether the longer of two shapes becomes the shorter when neighbouring dimensions are multiplied.
-fn joins(a: &[u64], b: &[u64]) -> bool {
-    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
-    if short.len() == long.len() {
-        return false;
-    }
-    let mut rest = long.iter();
-    short.iter().all(|&want| {
-        let mut have = 1u64;
-        while have < want {
-            let Some(&d) = rest.next() else { return false };
-            have = have.saturating_mul(d);
-        }
-        have == want
-    }) && rest.next().is_none()
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! What an error text says beyond its lists of keys: a file that is no checkpoint, an entry or a single key that a lookup
 //! failed on.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::{Finding, Remedy, Severity};
@@ -104,19 +102,7 @@ fn listed_keys(log: &LogReport) -> usize {
 }
 
 fn finding(code: &'static str, severity: Severity, message: String, help: String) -> Finding {
-    Finding {
-        code,
-        rule: None,
-        severity,
-        claims: Vec::new(),
-        keys: 0,
-        examples: Vec::new(),
-        message,
-        help,
-        confidence: 0.9,
-        remedy: Remedy::Lost,
-        arguments: BTreeMap::new(),
-    }
+    Finding { confidence: 0.9, remedy: Remedy::Lost, ..Finding::new(code, severity, message, help) }
 }
 
 /// Texts that name their cause by themselves.

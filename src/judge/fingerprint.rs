@@ -105,17 +105,12 @@ mod tests {
 
     fn finding() -> Finding {
         Finding {
-            code: "CK202",
             rule: Some("shapes/swin-window".into()),
-            severity: Severity::Error,
-            claims: Vec::new(),
             keys: 2,
             examples: vec!["a".into(), "b".into()],
-            message: "window 7 → 12".into(),
-            help: String::new(),
-            confidence: 1.0,
             remedy: Remedy::Resize,
             arguments: [("from", 7.into()), ("to", 12.into())].into(),
+            ..Finding::new("CK202", Severity::Error, "window 7 → 12", "")
         }
     }
 

@@ -203,19 +203,7 @@ mod tests {
     use globset::Glob;
 
     fn finding(severity: Severity, remedy: Remedy) -> Finding {
-        Finding {
-            code: "CK302",
-            rule: Some("dtypes/half".into()),
-            severity,
-            claims: Vec::new(),
-            keys: 2,
-            examples: Vec::new(),
-            message: String::new(),
-            help: String::new(),
-            confidence: 1.0,
-            remedy,
-            arguments: Default::default(),
-        }
+        Finding { rule: Some("dtypes/half".into()), keys: 2, remedy, ..Finding::new("CK302", severity, "", "") }
     }
 
     const PLACE: Place<'static> = Place { contract: "swin", source: "weights/a.pth" };

@@ -1,8 +1,9 @@
 //! Bytes that can be read at any place: of an open file, or of memory.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::read::at;
 
 /// More than this is unpacked only from a member that is packed at most 200 to 1, as weights at their best are.
 const UNPACKED: u64 = 1 << 30;
@@ -109,27 +110,11 @@ impl Store {
     }
 }
 
-fn read_exact_at(file: &File, mut at: u64, mut into: &mut [u8]) -> Result<(), String> {
-    while !into.is_empty() {
-        match read_some(file, at, into) {
-            Ok(0) => return Err(format!("the file ends, {} bytes too early", into.len())),
-            Ok(n) => {
-                at += n as u64;
-                into = into.get_mut(n..).unwrap_or_default();
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(format!("cannot be read: {e}")),
-        }
+fn read_exact_at(file: &File, at: u64, into: &mut [u8]) -> Result<(), String> {
+    let wanted = into.len();
+    match at::fill(file, at, into) {
+        Ok(n) if n == wanted => Ok(()),
+        Ok(n) => Err(format!("the file ends, {} bytes too early", wanted - n)),
+        Err(e) => Err(format!("cannot be read: {e}")),
     }
-    Ok(())
-}
-
-#[cfg(unix)]
-fn read_some(file: &File, at: u64, into: &mut [u8]) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, into, at)
-}
-
-#[cfg(windows)]
-fn read_some(file: &File, at: u64, into: &mut [u8]) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, into, at)
 }

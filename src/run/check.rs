@@ -9,7 +9,7 @@ use super::{Failure, Status, deliver};
 use crate::checkpoint::{Checkpoint, escaped};
 use crate::cli::{CheckArgs, Cli, FormatKind};
 use crate::config::{Config, Contract, NAME, SCHEMA};
-use crate::explain::{Finding, Remedy, Severity};
+use crate::explain::{Finding, Severity};
 use crate::judge::{Baseline, Fingerprint, Ignore, Place, Report, Standing};
 use crate::report::base::Base;
 use crate::report::check::{self, Checked};
@@ -297,21 +297,9 @@ fn empty(contract: &Contract, path: &str) -> Checked {
 /// A side that cannot be read, as a finding: the other contracts are still checked.
 fn unread(failure: Failure) -> Finding {
     let (code, what, help) = failure.into_parts();
-    Finding { examples: Vec::new(), ..finding(code.unwrap_or("CK105"), Severity::Error, what, &help, "") }
+    Finding::new(code.unwrap_or("CK105"), Severity::Error, what, help)
 }
 
 fn finding(code: &'static str, severity: Severity, message: String, help: &str, about: &str) -> Finding {
-    Finding {
-        code,
-        rule: None,
-        severity,
-        claims: Vec::new(),
-        keys: 0,
-        examples: vec![escaped(about).into_owned()],
-        message,
-        help: help.to_owned(),
-        confidence: 1.0,
-        remedy: Remedy::None,
-        arguments: BTreeMap::new(),
-    }
+    Finding { examples: vec![escaped(about).into_owned()], ..Finding::new(code, severity, message, help) }
 }

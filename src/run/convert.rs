@@ -75,8 +75,7 @@ fn with_report<T>(
     let mut findings = explain(source, target, &alignment, &differences, rules);
     findings.splice(0..0, of_both(source.checkpoint, target.checkpoint).into_iter().filter(|f| !harmless(f)));
     // What stands before the findings of the alignment claims nothing, so that their claims stay what they are.
-    let evidence =
-        Evidence { source, target, others: Vec::new(), alignment: &alignment, differences: &differences, findings };
+    let evidence = Evidence::new(source, target, &alignment, &differences, findings);
     then(&judge(evidence, level), &differences)
 }
 

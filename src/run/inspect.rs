@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Failure, Status, deliver};
 use crate::checkpoint::escaped;
 use crate::cli::{Cli, FormatKind, InspectArgs};
-use crate::explain::{Finding, Remedy, Severity};
+use crate::explain::{Finding, Severity};
 use crate::inspect::{Inspection, inspect};
 use crate::read::read;
 use crate::report::base::Base;
@@ -48,7 +48,7 @@ fn many(cli: &Cli, args: &InspectArgs, style: &Style, out: &mut dyn Write) -> Re
             Ok(checkpoint) => checkpoint,
             Err(error) => {
                 unread = true;
-                let finding = finding(error.code, error.what, error.remedy);
+                let finding = Finding::new(error.code, Severity::Error, error.what, error.remedy);
                 match cli.common.format.kind() {
                     FormatKind::Text => deliver(cli, out, |out| brief(file, &[finding], style, out))?,
                     FormatKind::Json => written.push((file, Err(finding))),
@@ -102,23 +102,7 @@ fn with_size<'a>(mut inspection: Inspection<'a>, file: &Path, most: Option<u64>)
         let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let suffix = name.rsplit_once('.').map_or(name.as_str(), |(_, suffix)| suffix);
         let help = format!("let git-lfs manage it: git lfs track \"*.{}\"; or keep it elsewhere", escaped(suffix));
-        inspection.findings.insert(0, finding("CK016", message, help));
+        inspection.findings.insert(0, Finding::new("CK016", Severity::Error, message, help));
     }
     inspection
-}
-
-fn finding(code: &'static str, message: String, help: String) -> Finding {
-    Finding {
-        code,
-        rule: None,
-        severity: Severity::Error,
-        claims: Vec::new(),
-        keys: 0,
-        examples: Vec::new(),
-        message,
-        help,
-        confidence: 1.0,
-        remedy: Remedy::None,
-        arguments: Default::default(),
-    }
 }

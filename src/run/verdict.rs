@@ -104,14 +104,7 @@ impl Pair<'_> {
             add_container(&mut findings, &source, &target, &alignment, rules);
         }
         findings.splice(0..0, inspect::of_both(source.checkpoint, target.checkpoint));
-        let evidence = Evidence {
-            source: &source,
-            target: &target,
-            others,
-            alignment: &alignment,
-            differences: &differences,
-            findings,
-        };
+        let evidence = Evidence { others, ..Evidence::new(&source, &target, &alignment, &differences, findings) };
         then(judge(evidence, self.level), &known)
     }
 }

@@ -3,7 +3,7 @@
 use super::{Compared, Mode, Same, Values};
 use crate::align::Step;
 use crate::checkpoint::quoted;
-use crate::explain::{Finding, Remedy, Severity};
+use crate::explain::{Finding, Severity};
 use crate::judge::Report;
 
 /// Keys that a finding names.
@@ -24,17 +24,10 @@ pub(super) fn find(values: &Values, report: &Report<'_>) -> Vec<Finding> {
             return;
         }
         out.push(Finding {
-            code,
-            rule: None,
-            severity,
-            claims: Vec::new(),
             keys: keys.len(),
             examples: keys.iter().take(EXAMPLES).map(|k| (*k).to_owned()).collect(),
-            message,
-            help: help.to_owned(),
-            confidence: 1.0,
-            remedy: Remedy::None,
             arguments: [("keys", keys.len().into()), ("of", all.into())].into(),
+            ..Finding::new(code, severity, message, help)
         });
     };
     let broken = |side: usize| {

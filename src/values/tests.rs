@@ -32,14 +32,7 @@ fn values(a: &Checkpoint, b: &Checkpoint, mode: Mode) -> Values {
     let alignment = align(&source, &target, &rules);
     let differences = differences_of(&source, &target, &alignment);
     let findings = explain(&source, &target, &alignment, &differences, &rules);
-    let evidence = Evidence {
-        source: &source,
-        target: &target,
-        others: Vec::new(),
-        alignment: &alignment,
-        differences: &differences,
-        findings,
-    };
+    let evidence = Evidence::new(&source, &target, &alignment, &differences, findings);
     compare(&judge(evidence, Level::Strict), &differences, &rules, mode, &Known::default())
 }
 

@@ -2,17 +2,8 @@
 //! named as dangerous, or at least never called clean.
 
 use crate::harness::{Folder, Outcome, inspect};
-use crate::malicious_pickle::asks;
+use crate::malicious_pickle::{asked, asks};
 use crate::torch_files::*;
-
-macro_rules! asked {
-    ($($test:ident: $module:literal $name:literal;)*) => { $(
-        #[test]
-        fn $test() {
-            asks(&call($module, $name, &[text(MARK)]), concat!($module, ".", $name));
-        }
-    )* };
-}
 
 asked! {
     apply_of_python_2: "__builtin__" "apply";

@@ -40,6 +40,7 @@ macro_rules! asked {
         }
     )* };
 }
+pub(crate) use asked;
 
 asked! {
     posix_system: "posix" "system";

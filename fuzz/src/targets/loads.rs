@@ -88,14 +88,7 @@ fn verdict(source: &Checkpoint, target: &Checkpoint, rules: &RuleSet) -> (Verdic
     let mut claims: Vec<u32> = findings.iter().flat_map(|f| f.claims.clone()).collect();
     claims.sort_unstable();
     assert_eq!(claims, (0..differences.len() as u32).collect::<Vec<_>>(), "every difference is claimed once");
-    let evidence = Evidence {
-        source: &source,
-        target: &target,
-        others: Vec::new(),
-        alignment: &alignment,
-        differences: &differences,
-        findings,
-    };
+    let evidence = Evidence::new(&source, &target, &alignment, &differences, findings);
     let report = judge(evidence, Level::Strict);
     let mut out = Vec::new();
     json::verdict(&report, &mut out).expect("memory takes it");

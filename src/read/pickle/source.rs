@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use crate::read::at::fill;
+
 /// Bytes that can be read at any place. Cloning is cheap; a section shares the file.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -90,30 +92,6 @@ impl Source {
         bytes.truncate(got);
         Ok(bytes)
     }
-}
-
-/// Reads until `into` is full or the file ends.
-fn fill(file: &File, at: u64, into: &mut [u8]) -> io::Result<usize> {
-    let mut done = 0;
-    while done < into.len() {
-        match read_some(file, at + done as u64, &mut into[done..]) {
-            Ok(0) => break,
-            Ok(n) => done += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(done)
-}
-
-#[cfg(unix)]
-fn read_some(file: &File, at: u64, into: &mut [u8]) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, into, at)
-}
-
-#[cfg(windows)]
-fn read_some(file: &File, at: u64, into: &mut [u8]) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, into, at)
 }
 
 #[cfg(test)]

@@ -12,17 +12,13 @@ use crate::rules::Example;
 
 fn finding(code: &'static str, severity: Severity, message: &str, claims: &[u32]) -> Finding {
     Finding {
-        code,
         rule: Some("wrappers/detector-backbone".into()),
-        severity,
         claims: claims.to_vec(),
         keys: claims.len(),
-        examples: Vec::new(),
-        message: message.into(),
-        help: "strip the prefix".into(),
         confidence: 0.99,
         remedy: Remedy::Edit,
         arguments: [("prefix", "backbone.".into())].into(),
+        ..Finding::new(code, severity, message, "strip the prefix")
     }
 }
 
@@ -43,18 +39,17 @@ fn pair(name: &str, source: Format, target: &Path, base: &Base) -> Subject {
     let found = |i| Match { target: i, source: vec![i], how: How::Renamed, step: Step::Prefix, confidence: 1.0 };
     let alignment = Alignment { matches: vec![found(0), found(1)], unexpected: vec![2], ..Alignment::default() };
     let differences = compare(&source, &target, &alignment);
-    let evidence = Evidence {
-        source: &source,
-        target: &target,
-        others: Vec::new(),
-        alignment: &alignment,
-        differences: &differences,
-        findings: vec![
+    let evidence = Evidence::new(
+        &source,
+        &target,
+        &alignment,
+        &differences,
+        vec![
             finding("CK103", Severity::Error, "all 2 keys are under `backbone.`", &[0, 1]),
             finding("CK013", Severity::Warning, "100 % of it, at: a\nb", &[]),
             finding("CK108", Severity::Note, "1 key `neck|c` of @nobody is left over", &[2]),
         ],
-    };
+    );
     Subject::verdict(name, &judge(evidence, Level::Strict), base)
 }
 

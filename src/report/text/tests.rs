@@ -15,17 +15,11 @@ fn lines(text: &[&str]) -> Vec<Line> {
 
 fn finding(severity: Severity, message: &str, help: &str, rule: Option<&str>, claims: Vec<u32>) -> Finding {
     Finding {
-        code: "CK103",
         rule: rule.map(str::to_owned),
-        severity,
         keys: claims.len(),
         claims,
-        examples: Vec::new(),
-        message: message.to_owned(),
-        help: help.to_owned(),
-        confidence: 1.0,
         remedy: Remedy::Edit,
-        arguments: Default::default(),
+        ..Finding::new("CK103", severity, message, help)
     }
 }
 
@@ -54,14 +48,7 @@ fn detector(style: Style, level: Level, message: &str) -> String {
         finding(Severity::Note, "1 key is not needed", "", None, vec![2]),
     ];
     let others = vec![Candidate { container: 1, name: "ema".into(), tensors: 3 }];
-    let evidence = Evidence {
-        source: &source,
-        target: &target,
-        others,
-        alignment: &alignment,
-        differences: &differences,
-        findings,
-    };
+    let evidence = Evidence { others, ..Evidence::new(&source, &target, &alignment, &differences, findings) };
     let mut out = Vec::new();
     verdict(&judge(evidence, level), &style, &mut out).unwrap();
     String::from_utf8(out).unwrap()
