@@ -41,6 +41,22 @@ print(time.perf_counter() - start)
 """
 
 
+ROUND = """
+import time, torch
+from safetensors.torch import load_file, save_file
+start = time.perf_counter()
+save_file(load_file({path!r}), {out!r})
+print(time.perf_counter() - start)
+"""
+PICKLED = """
+import time, torch
+from safetensors.torch import save_file
+start = time.perf_counter()
+save_file(torch.load({path!r}, weights_only=True, mmap=True), {out!r})
+print(time.perf_counter() - start)
+"""
+
+
 # A child's largest resident set includes what its parent had when it was started, so the parent has to be small.
 LAUNCHER = """
 import os, sys, time
@@ -55,13 +71,18 @@ print(time.perf_counter() - start, usage.ru_maxrss / 1024, os.waitstatus_to_exit
 
 
 class Command:
-    """A process to time. With `inside`, the seconds that it prints itself count instead of its whole life."""
+    """A process to time. With `inside`, the seconds that it prints itself count instead of its whole life.
 
-    def __init__(self, *arguments, inside=False):
+    `writes` is what it writes: removed before it runs and after."""
+
+    def __init__(self, *arguments, inside=False, writes=None):
         self.arguments, self.inside, self.expected = [str(a) for a in arguments], inside, ("0",)
+        self.writes = writes
         self.seconds, self.megabytes = [], []
 
     def run(self):
+        if self.writes:
+            self.writes.unlink(missing_ok=True)
         with tempfile.NamedTemporaryFile("r") as out:
             launcher = [PYTHON, "-I", "-S", "-c", LAUNCHER, out.name, *self.arguments]
             done = subprocess.run(launcher, stdout=subprocess.PIPE, check=True, text=True)
@@ -70,14 +91,16 @@ class Command:
                 raise RuntimeError(f"{self.arguments}: exit status {status}")
             self.seconds.append(float(out.read() if self.inside else seconds))
             self.megabytes.append(float(megabytes))
+        if self.writes:
+            self.writes.unlink()
 
     def measured(self):
         """(median seconds, peak MB)"""
         return statistics.median(self.seconds), max(self.megabytes)
 
 
-def inside(script, **values):
-    return Command(PYTHON, "-c", script.format(**values), inside=True)
+def inside(script, writes=None, **values):
+    return Command(PYTHON, "-c", script.format(**values), inside=True, writes=writes)
 
 
 class Bench:
@@ -85,11 +108,11 @@ class Bench:
         self.ckdiff, self.stprobe, self.runs, self.only, self.folder = ckdiff, stprobe, runs, only, folder
         print("| work | command | median | peak memory | ratio |\n|---|---|---:|---:|---:|")
 
-    def row(self, work, ours, peers=(), runs=None):
+    def row(self, work, ours, peers=(), runs=None, writes=None):
         """Times `ours` and then each (name, command) of `peers`, in turn."""
         if self.only and self.only not in work:
             return
-        commands = [("ckdiff", Command(self.ckdiff, *ours)), *peers]
+        commands = [("ckdiff", Command(self.ckdiff, *ours, writes=writes)), *peers]
         commands[0][1].expected = ("0", "1")  # 1 is an answer too: it does not load.
         for turn in range((runs or self.runs) + 1):
             for _, command in commands:
@@ -176,6 +199,37 @@ def one_pair(bench):
     bench.row(f"align {len(keys):,}×{len(keys):,} keys, another vocabulary", ["-q", source, target])
 
 
+def conversions(bench):
+    """Four gigabytes of weights written anew. What is copied is real data: `cp` would leave holes out."""
+    if bench.only and "convert" not in bench.only:
+        return
+    source, target, out = bench.folder / "weights.safetensors", bench.folder / "weights.json", bench.folder / "out.safetensors"
+    keys = inputs.first_layers(inputs.llama_7b(), 10)
+    inputs.write_expected(target, keys)
+    inputs.write_safetensors(source, keys, filled=True)
+    gigabytes = f"{source.stat().st_size / 1e9:.1f} GB"
+    peers = [
+        ("cp", Command("/bin/cp", source, out, writes=out)),
+        ("load_file and save_file, imported already", inside(ROUND, writes=out, path=str(source), out=str(out))),
+    ]
+    bench.row(f"convert {gigabytes}, .safetensors", ["convert", "-q", source, "-o", out], peers, runs=3, writes=out)
+    renamed = {f"module.{key.replace('self_attn', 'attn')}": what for key, what in keys.items()}
+    inputs.write_safetensors(source, renamed, filled=True)
+    ours = ["convert", "-q", source, "-o", out, "--to", target]
+    bench.row(f"convert {gigabytes}, all keys renamed", ours, peers[:1], runs=3, writes=out)
+    source.unlink()
+    source = bench.folder / "weights.pth"
+    torch.save({k: torch.full(s, 1.5, dtype=torch.float16) for k, (_, s) in keys.items()}, source)
+    peers = [
+        ("cp", Command("/bin/cp", source, out, writes=out)),
+        ("torch.load and save_file, imported already", inside(PICKLED, writes=out, path=str(source), out=str(out))),
+    ]
+    bench.row(f"convert {gigabytes}, .pth", ["convert", "-q", source, "-o", out], peers, runs=3, writes=out)
+    ours = ["convert", "-q", source, "-o", out, "--dtype", "bf16"]
+    bench.row(f"convert {gigabytes}, f16 to bf16", ours, [], runs=3, writes=out)
+    source.unlink()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("ckdiff"), parser.add_argument("stprobe")
@@ -185,7 +239,7 @@ def main():
         bench = Bench(
             os.path.abspath(arguments.ckdiff), arguments.stprobe, arguments.runs, arguments.only, pathlib.Path(folder)
         )
-        for part in (start_up, seed, large_headers, many_keys, one_pair, alignment):
+        for part in (start_up, seed, large_headers, many_keys, one_pair, alignment, conversions):
             part(bench)
 
 

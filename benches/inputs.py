@@ -25,6 +25,13 @@ def llama_7b():
     return keys
 
 
+def first_layers(keys, count):
+    """The first so many layers alone: ten of Llama 2 7B's are 4 GB."""
+    layer = re.compile(r"model\.layers\.(\d+)\.")
+    found = ((k, v, layer.match(k)) for k, v in keys.items())
+    return OrderedDict((k, v) for k, v, m in found if m and int(m[1]) < count)
+
+
 def deepseek_v3(layers=61, experts=256, prediction=True):
     """DeepSeek-V3 as published: 61 layers of 256 experts and one layer that predicts a further token, weights in 8 bits
     with a scale for every block of 128×128; 91,991 tensors. More layers give more keys of the same kind."""
@@ -116,8 +123,8 @@ def write_expected(path, keys):
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
-def write_safetensors(path, keys):
-    """A whole safetensors file of full length; its data is one hole."""
+def write_safetensors(path, keys, filled=False):
+    """A whole safetensors file of full length; its data is one hole, or bytes that are really there."""
     header, offset = {"__metadata__": {"format": "pt"}}, 0
     for key, (dtype, shape) in keys.items():
         end = offset + numel(shape) * BYTES[dtype]
@@ -127,5 +134,9 @@ def write_safetensors(path, keys):
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
+        if filled:
+            block = os.urandom(1 << 24)
+            for at in range(0, offset, len(block)):
+                file.write(block[: offset - at])
         file.truncate(8 + len(text) + offset)
     return os.path.getsize(path)
