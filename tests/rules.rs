@@ -68,3 +68,17 @@ fn every_rule_and_code_has_a_page() {
         assert!(ckdiff::report::rules::code_page(&rules, code, &style, &mut page).unwrap());
     }
 }
+
+/// `UPDATE=1 cargo test --test rules` writes it anew.
+#[test]
+fn the_table_of_rules_lists_them_all() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/README.md");
+    let mut table = Vec::new();
+    ckdiff::report::rules::markdown(&RuleSet::embedded(), &mut table).expect("memory takes it");
+    let table = String::from_utf8(table).expect("the table is UTF-8");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, &table).expect("rules can be written");
+    }
+    let known = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(table == known, "rules changed: UPDATE=1 cargo test --test rules, and read the diff");
+}

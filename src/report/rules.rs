@@ -53,7 +53,7 @@ pub fn markdown(rules: &RuleSet, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "One TOML file a rule; its id is its path without the suffix. `ckdiff rules ID` prints its page. This table is \
-         written and checked by a test: `UPDATE_RULES_TABLE=1 cargo test --test rules` brings it up to date.\n"
+         written and checked by a test: `UPDATE=1 cargo test --test rules` brings it up to date.\n"
     )?;
     writeln!(out, "| rule | code | recognises |\n|---|---|---|")?;
     for (id, about) in entries(rules) {
@@ -99,7 +99,8 @@ pub fn rule_page(rules: &RuleSet, id: &str, style: &Style, out: &mut dyn Write) 
     let Some(about) = rules.rule(id) else {
         // What another stage parses is shown as it is written.
         let Some(text) = text_of(rules, id) else { return Ok(false) };
-        writeln!(out, "{}\n\n{}", style.paint(Tone::Title, id), text.trim_end())?;
+        writeln!(out, "{}\n", style.paint(Tone::Title, &escaped(id)))?;
+        text.trim_end().lines().try_for_each(|line| writeln!(out, "{}", escaped(line)))?;
         return Ok(true);
     };
     let code = about.code.as_deref().map_or(String::new(), |c| format!("   {c} {}", codes::name(c)));
@@ -108,21 +109,21 @@ pub fn rule_page(rules: &RuleSet, id: &str, style: &Style, out: &mut dyn Write) 
         Grade::Warning => "   warning",
         Grade::Error => "   error",
     });
-    writeln!(out, "{}{code}{grade}\n", style.paint(Tone::Title, &about.id))?;
-    hang(style, out, "", 0, &about.summary)?;
+    writeln!(out, "{}{code}{grade}\n", style.paint(Tone::Title, &escaped(&about.id)))?;
+    hang(style, out, "", 0, &escaped(&about.summary))?;
     writeln!(out, "\n")?;
     for paragraph in about.explanation.split("\n\n") {
         let text = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
-        hang(style, out, "", 0, &text)?;
+        hang(style, out, "", 0, &escaped(&text))?;
         writeln!(out)?;
     }
     if !about.help.is_empty() {
         writeln!(out, "\n{}", style.paint(Tone::Title, "What to do"))?;
-        hang(style, out, "  ", 2, &about.help)?;
+        hang(style, out, "  ", 2, &escaped(&about.help))?;
         writeln!(out)?;
     }
     writeln!(out, "\n{}", style.paint(Tone::Title, "Matches"))?;
-    about.pattern.lines().try_for_each(|line| writeln!(out, "  {line}"))?;
+    about.pattern.lines().try_for_each(|line| writeln!(out, "  {}", escaped(line)))?;
     for (title, cases) in [("Example", &about.examples), ("Counterexample", &about.counterexamples)] {
         for example in cases {
             writeln!(out, "\n{}", style.paint(Tone::Title, title))?;
@@ -131,7 +132,7 @@ pub fn rule_page(rules: &RuleSet, id: &str, style: &Style, out: &mut dyn Write) 
     }
     if !about.sources.is_empty() {
         writeln!(out, "\n{}", style.paint(Tone::Title, "Sources"))?;
-        about.sources.iter().try_for_each(|source| writeln!(out, "  {source}"))?;
+        about.sources.iter().try_for_each(|source| writeln!(out, "  {}", escaped(source)))?;
     }
     Ok(true)
 }
@@ -166,12 +167,12 @@ fn code(about: Option<&About>) -> String {
 /// The summary of a rule: a field of that name, or the first comment of a file that has none.
 fn summary(rules: &RuleSet, id: &str, about: Option<&About>) -> String {
     if let Some(about) = about {
-        return about.summary.clone();
+        return escaped(&about.summary).into_owned();
     }
     let text = text_of(rules, id).unwrap_or("");
     let field = text.lines().find_map(|l| l.strip_prefix("summary")?.trim_start().strip_prefix('='));
     let comment = text.lines().find_map(|l| l.strip_prefix('#'));
-    field.or(comment).unwrap_or("").trim().trim_matches('"').to_owned()
+    escaped(field.or(comment).unwrap_or("").trim().trim_matches('"')).into_owned()
 }
 
 fn text_of<'a>(rules: &'a RuleSet, id: &'a str) -> Option<&'a str> {

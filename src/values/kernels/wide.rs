@@ -2,8 +2,8 @@
 //!
 //! This is the only module with `unsafe` code. Why: what is built for every x86-64 may use SSE2 only, and there the
 //! kernels take 0.42 ns a pair of singles and 1.3 to 1.5 ns a pair of halves or 8-bit floats, against 0.17, 0.17 and 0.25
-//! with these instructions; reading both files takes 0.9, 0.45 and 0.2. The statistics would cost 1.4 to 6 times a plain
-//! comparison instead of 1.1 to 2. A function of the instruction set can only be called with `unsafe` from outside of it.
+//! with these instructions; reading both files takes 0.9, 0.45 and 0.2. What the statistics cost beside a plain
+//! comparison stands in benches/README.md. A function of the instruction set can only be called with `unsafe` from outside of it.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{__m128i, __m256, _mm256_cvtph_ps};
