@@ -1,6 +1,6 @@
 //! One pass over two blocks of numbers: what differs, and the sums that the statistics are made of.
 //!
-//! A block is 1024 numbers. Within it sums are single precision in eight lanes, which the compiler turns into vector
+//! A block is 4096 numbers. Within it sums are single precision in eight lanes, which the compiler turns into vector
 //! instructions; from block to block they are double precision. What the fast way cannot do (NaN and infinity in a block,
 //! squares that over- or underflow) it notices by its sums, and the block is done again number by number.
 //!
@@ -15,7 +15,7 @@ use super::sums::Sums;
 mod wide;
 
 /// Numbers in a block.
-pub(super) const BLOCK: usize = 1024;
+pub(super) const BLOCK: usize = 4096;
 /// Numbers that are handled at once.
 const LANES: usize = 8;
 /// Below this a sum of squares may have lost what was too small for single precision.
