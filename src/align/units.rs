@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::checkpoint::{DtypeKind, StateDict};
 use crate::rules::lexicon::{Lexicon, Role};
 
+use super::counting::Cut;
 use super::words::{Name, Token, Words};
 
 /// One tensor, a stack of tensors, or a part of one.
@@ -30,8 +31,9 @@ pub(crate) fn units(side: &StateDict<'_>, words: &mut Words) -> Vec<Unit> {
     let mut stacks: HashMap<Vec<Token>, usize, foldhash::fast::RandomState> = HashMap::default();
     let mut out: Vec<Unit> = Vec::with_capacity(side.entries.len());
     let mut indices: Vec<Vec<u32>> = Vec::new();
-    for (i, entry) in side.entries.iter().enumerate() {
-        let (tokens, last) = words.tokenize(entry.key.as_str());
+    let cuts = super::counting::from_one(side.entries.iter().map(|e| e.key.as_str()), words);
+    for (i, (entry, cut)) in side.entries.iter().zip(cuts).enumerate() {
+        let Cut { tokens, last } = cut;
         let at = expert.and_then(|e| index_after(&tokens, e, words));
         let shape = entry.shape().map(|s| s.dims().to_vec());
         if let Some(at) = at {
