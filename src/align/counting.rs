@@ -46,10 +46,16 @@ pub(crate) fn from_one<'k>(keys: impl Iterator<Item = &'k str>, words: &mut Word
             words.knows(&phrase)
         })
     };
+    // Where one block has a 1 without a 0, the others do not count from 0 either: the 0 is something else.
+    let blocks = |head: &[Token]| -> Vec<Token> {
+        head.iter().map(|&t| if let Token::Number(_) = t { Token::Number(0) } else { t }).collect()
+    };
+    let [zeros, ones] = &heads;
+    let from_one: HashSet<Vec<Token>> = ones.difference(zeros).map(|head| blocks(head)).collect();
     let mut counted = Vec::new();
     for &(cut, i) in &places {
         let (head, Token::Number(n)) = (&cuts[cut].tokens[..i], cuts[cut].tokens[i]) else { continue };
-        let in_line = heads.iter().all(|h| h.contains(head));
+        let in_line = heads.iter().all(|h| h.contains(head)) && !from_one.contains(&blocks(head));
         if in_line && !known(head, 0) && known(head, n.saturating_add(1)) {
             counted.push((cut, i, n + 1));
         }
@@ -58,4 +64,41 @@ pub(crate) fn from_one<'k>(keys: impl Iterator<Item = &'k str>, words: &mut Word
         cuts[cut].tokens[i] = Token::Number(n);
     }
     cuts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::RuleSet;
+
+    /// The numbers of keys, as they are counted.
+    fn numbers(keys: &[&str]) -> Vec<Vec<u32>> {
+        let mut words = Words::new(&RuleSet::embedded().lexicon);
+        let cuts = from_one(keys.iter().copied(), &mut words);
+        let number = |t: &Token| if let Token::Number(n) = t { Some(*n) } else { None };
+        cuts.iter().map(|c| c.tokens.iter().filter_map(number).collect()).collect()
+    }
+
+    #[test]
+    fn norms_that_flax_counts_from_0_are_the_first_and_the_second() {
+        let keys = ["block_0/LayerNorm_0/scale", "block_0/LayerNorm_1/scale"];
+        assert_eq!(numbers(&keys), [[0, 1], [0, 2]]);
+    }
+
+    #[test]
+    fn a_single_0_is_no_count_and_what_counts_from_1_stays() {
+        assert_eq!(numbers(&["head/LayerNorm_0/scale"]), [[0]]);
+        assert_eq!(numbers(&["blocks.0.norm1.weight", "blocks.0.norm2.weight"]), [[0, 1], [0, 2]]);
+    }
+
+    #[test]
+    fn a_0_that_only_the_first_block_has_is_something_else() {
+        let keys = ["blocks.0.ln0.weight", "blocks.0.ln1.weight", "blocks.0.ln2.weight", "blocks.1.ln1.weight"];
+        assert_eq!(numbers(&keys), [[0, 0], [0, 1], [0, 2], [1, 1]]);
+    }
+
+    #[test]
+    fn places_in_a_sequence_are_no_count() {
+        assert_eq!(numbers(&["norm.0.weight", "norm.1.weight"]), [[0], [1]]);
+    }
 }

@@ -48,13 +48,21 @@ pub(crate) fn fit(a: &[u64], b: &[u64]) -> Fit {
     if x == y {
         return Fit::Squeezed;
     }
-    let joined = x.len().min(y.len()) > 1 && Shape::joins(&x, &y);
+    let joined = x.len().min(y.len()) > 1 && (Shape::joins(&x, &y) || joins_turned(&x, &y));
     x.sort_unstable();
     y.sort_unstable();
     match x == y {
         true => Fit::Permuted,
         false if joined => Fit::Joined,
         false => Fit::Reshaped,
+    }
+}
+
+/// Whether the longer of two shapes becomes the shorter, a matrix, when it is joined and turned: `[in, heads, width]` as `[out, in]`.
+fn joins_turned(a: &[u64], b: &[u64]) -> bool {
+    match (a, b) {
+        (&[rows, columns], long) | (long, &[rows, columns]) => Shape::joins(long, &[columns, rows]),
+        _ => false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::checkpoint::{DtypeKind, StateDict};
+use crate::checkpoint::{DtypeKind, Shape, StateDict};
 use crate::rules::lexicon::{Lexicon, Role};
 
 use super::counting::Cut;
@@ -200,7 +200,7 @@ fn families(units: &[Unit], concepts: &[u32], words: &mut Words) -> Vec<Family> 
     out
 }
 
-/// Whether tensors of these shapes, joined along one axis, make `whole` (dimensions in any order).
+/// Whether tensors of these shapes, joined along one axis, make `whole` (dimensions in any order, neighbours joined or not).
 fn fits(whole: &[u64], parts: &[Vec<u64>]) -> bool {
     let numel = |s: &[u64]| s.iter().fold(1u64, |n, &d| n.saturating_mul(d));
     let total = numel(whole);
@@ -215,6 +215,11 @@ fn fits(whole: &[u64], parts: &[Vec<u64>]) -> bool {
             }
             let mut cut = whole.to_vec();
             cut[axis] = (share / total as u128) as u64;
+            // Flax keeps the projections of heads as `[in, heads, width]`, and their biases as `[heads, width]`.
+            let turned: Vec<u64> = cut.iter().rev().copied().collect();
+            if p.len() == cut.len() + 1 && (Shape::joins(p, &cut) || Shape::joins(p, &turned)) {
+                return true;
+            }
             let mut have = p.clone();
             cut.sort_unstable();
             have.sort_unstable();
