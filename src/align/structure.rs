@@ -10,7 +10,7 @@ use super::tree::{Templates, Tree};
 use super::units::{Unit, split_fused, units};
 use super::words::{Token, Words};
 use super::{Alignment, Ambiguous, How, Match, Piece, Step};
-use crate::checkpoint::StateDict;
+use crate::checkpoint::{Key, StateDict};
 use crate::rules::lexicon::Lexicon;
 
 /// Aligns two state_dicts by structure and names.
@@ -127,7 +127,16 @@ pub(super) fn after(a: &StateDict<'_>, b: &StateDict<'_>) -> bool {
 
 /// Whether the stored order is that of registration. A file whose keys stand in alphabetical order was sorted by whoever wrote it.
 fn registered(side: &StateDict<'_>) -> bool {
-    side.ordered() && !side.entries.is_sorted_by(|a, b| a.key <= b.key)
+    side.ordered() && side.entries.windows(2).any(|pair| descends(pair[0].key, pair[1].key))
+}
+
+/// Whether a key stands before another that comes earlier in the alphabet. Numbers are left out of it: some sort 10 before 2, some behind.
+fn descends(first: Key<'_>, second: Key<'_>) -> bool {
+    let words = |segment: &str| segment.split(|c: char| c.is_ascii_digit()).map(str::to_owned).collect::<Vec<_>>();
+    let differ = first.segments().zip(second.segments()).find(|(a, b)| a != b);
+    differ.is_some_and(|(a, b)| {
+        words(a) > words(b) && [a, b].iter().all(|s| !s.starts_with(|c: char| c.is_ascii_digit()))
+    })
 }
 
 /// From units back to keys.
