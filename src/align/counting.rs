@@ -14,6 +14,8 @@ pub(crate) struct Cut {
     pub(crate) tokens: Vec<Token>,
     /// Where the last segment begins.
     pub(crate) last: usize,
+    /// Where all segments begin, as bits.
+    pub(crate) starts: u64,
 }
 
 /// Counts on by one what stands in line with a 0 and a 1 of the same module and word, where the lexicon then knows it.
@@ -31,7 +33,7 @@ pub(crate) fn from_one<'k>(keys: impl Iterator<Item = &'k str>, words: &mut Word
                 places.push((cuts.len(), i));
             }
         }
-        cuts.push(Cut { tokens, last });
+        cuts.push(Cut { tokens, last, starts });
     }
     let mut heads: [HashSet<&[Token], foldhash::fast::RandomState>; 2] = Default::default();
     for &(cut, i) in &places {

@@ -57,6 +57,8 @@ pub(crate) struct Class {
     pub(crate) words: Vec<Word>,
     /// Its tokens, free numbers as [`FREE`].
     pub(crate) template: Vec<Token>,
+    /// The segments of the modules around the tensor, the innermost first, those of numbers alone left out; at most [`SEGMENTS`].
+    pub(crate) segments: Vec<std::ops::Range<usize>>,
 }
 
 /// A tree of phrases: from a node and a token to the next node, and what a phrase that ends there means.
@@ -125,6 +127,9 @@ pub(crate) struct Words {
     similar: HashMap<(u32, u32), f32, foldhash::fast::RandomState>,
     found: HashMap<(u32, u32), Option<std::ops::Range<usize>>, foldhash::fast::RandomState>,
 }
+
+/// How many modules around a tensor are compared as they are written.
+const SEGMENTS: usize = 3;
 
 /// Stands in a class template for a number that is free.
 const FREE: Token = Token::Number(u32::MAX);
@@ -274,8 +279,9 @@ impl Words {
         self.phrases.exact(phrase).is_some()
     }
 
-    /// Reads the tokens of a key; `last_segment` says where its last segment begins.
-    pub(crate) fn name_of(&mut self, tokens: Vec<Token>, last_segment: usize) -> Name {
+    /// Reads the tokens of a key; `last_segment` says where its last segment begins, `starts` as in [`Words::tokenize_with_starts`] where
+    /// all segments begin (0 where that is not known).
+    pub(crate) fn name_of(&mut self, tokens: Vec<Token>, last_segment: usize, starts: u64) -> Name {
         let (leaf_at, role, turned) = match self.leaves.longest(tokens.iter().rev().copied()) {
             Some((length, &(role, turned))) => (tokens.len() - length, role, turned),
             None => (last_segment.min(tokens.len().saturating_sub(1)), Role::Other, false),
@@ -306,7 +312,8 @@ impl Words {
             None => {
                 let id = self.classes.len() as u32;
                 let words = self.words_of(&template);
-                self.classes.push(Class { words, template: template.clone() });
+                let segments = segments(&template, leaf_at, starts);
+                self.classes.push(Class { words, template: template.clone(), segments });
                 self.class_ids.insert(template, id);
                 id
             }
@@ -409,6 +416,19 @@ impl Words {
         self.similar.insert(key, s);
         s
     }
+}
+
+/// The segments in front of the leaf, the innermost first.
+fn segments(template: &[Token], leaf_at: usize, starts: u64) -> Vec<std::ops::Range<usize>> {
+    let mut end = leaf_at;
+    let mut out = Vec::new();
+    for at in (0..leaf_at.min(63)).rev().filter(|at| starts >> at & 1 == 1) {
+        if template[at..end].iter().any(|t| matches!(t, Token::Word(_))) && out.len() < SEGMENTS {
+            out.push(at..end);
+        }
+        end = at;
+    }
+    out
 }
 
 /// How alike two plain words are spelled, 0 to 1: abbreviations and small edits count, single letters never.
