@@ -49,6 +49,7 @@ pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDic
     let quantised = packed(out, source, target, &pairs, lexicon);
     insert(out, quantised, source.entries.len());
     groups::parts_of_one(out, source, target);
+    groups::last_of_its_module(out, source, target);
     groups::held_together(out, source, target);
 }
 

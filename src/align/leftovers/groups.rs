@@ -159,3 +159,73 @@ pub(super) fn parts_of_one(out: &mut Alignment, source: &StateDict<'_>, target: 
     }
     insert(out, matches, source.entries.len());
 }
+
+/// How many tensors of two modules must have found each other before what is left of them is paired.
+const SIBLINGS: usize = 4;
+
+/// The one open tensor of a module and the one open tensor of the module that it became, of one shape, among siblings that all found each
+/// other: names that have nothing in common (`linear_pos`, `relative_k_proj`) are paired by what is left.
+pub(super) fn last_of_its_module(out: &mut Alignment, source: &StateDict<'_>, target: &StateDict<'_>) {
+    if out.missing.is_empty() || out.unexpected.is_empty() {
+        return;
+    }
+    let pairs = found(out, source, target);
+    let around = |key: Key<'_>| -> Option<String> {
+        let outer = Key(key.module()).module();
+        (!outer.is_empty()).then(|| outer.to_owned())
+    };
+    // For each module which modules its tensors went to, from either side.
+    let mut siblings: HashMap<(String, String), usize> = HashMap::new();
+    let mut all: [HashMap<String, usize>; 2] = Default::default();
+    for &(a, b) in &pairs {
+        let (a, b) = (around(a), around(b));
+        for (side, module) in [&a, &b].into_iter().enumerate() {
+            if let Some(module) = module {
+                *all[side].entry(module.clone()).or_default() += 1;
+            }
+        }
+        if let (Some(a), Some(b)) = (a, b) {
+            *siblings.entry((a, b)).or_default() += 1;
+        }
+    }
+    let partner: HashMap<&str, &str> = (siblings.iter())
+        .filter(|((a, b), n)| **n >= SIBLINGS && all[0].get(a) == Some(n) && all[1].get(b) == Some(n))
+        .map(|((a, b), _)| (b.as_str(), a.as_str()))
+        .collect();
+    let open = |side: &StateDict<'_>, these: &[u32]| -> HashMap<String, Vec<u32>> {
+        let mut out: HashMap<String, Vec<u32>> = HashMap::new();
+        for &i in these {
+            if let Some(module) = around(side.entries[i as usize].key) {
+                out.entry(module).or_default().push(i);
+            }
+        }
+        out
+    };
+    let (open_s, open_t) = (open(source, &out.unexpected), open(target, &out.missing));
+    let mut matches = Vec::new();
+    for (module, targets) in &open_t {
+        let Some(sources) = partner.get(module.as_str()).and_then(|m| open_s.get(*m)) else { continue };
+        let place = |side: &StateDict<'_>, i: u32| {
+            (side.entries[i as usize].key.leaf().to_owned(), side.entries[i as usize].shape().cloned())
+        };
+        let [mut s, mut t] = [Vec::new(), Vec::new()];
+        s.extend(sources.iter().map(|&i| (place(source, i), i)));
+        t.extend(targets.iter().map(|&i| (place(target, i), i)));
+        let names: HashSet<&str> = sources.iter().map(|&i| source.entries[i as usize].key.module()).collect();
+        let others: HashSet<&str> = targets.iter().map(|&i| target.entries[i as usize].key.module()).collect();
+        s.sort();
+        t.sort();
+        let same = s.iter().map(|x| &x.0).eq(t.iter().map(|x| &x.0)) && s.iter().all(|x| x.0.1.is_some());
+        if names.len() == 1 && others.len() == 1 && same {
+            let one = |(s, t): (u32, u32)| Match {
+                target: t,
+                source: vec![s],
+                how: How::Renamed,
+                step: Step::Structure,
+                confidence: 0.7,
+            };
+            matches.extend(s.iter().map(|x| x.1).zip(t.iter().map(|x| x.1)).map(one));
+        }
+    }
+    insert(out, matches, source.entries.len());
+}
