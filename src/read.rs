@@ -72,6 +72,11 @@ pub fn read(path: &Path) -> Result<Checkpoint, ReadError> {
     Ok(out)
 }
 
+/// Whether `path` is a pointer of git-lfs: a small text that stands in a repository for the file itself.
+pub fn is_lfs_pointer(path: &Path) -> bool {
+    matches!(input::open(path), Ok(Named::File(input)) if foreign::is_lfs_pointer(&input))
+}
+
 /// Reads a file with weights in it: no list of keys, no index.
 fn read_weights(mut input: Input) -> Result<Checkpoint, ReadError> {
     if safetensors::recognises(&input) {

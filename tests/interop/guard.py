@@ -122,7 +122,7 @@ def check_commits(checks, folder):
     checks.equal(said, [], "pre-commit: a pickle that runs code")
 
     repository.add("new/pytorch_model.bin", POINTER.format("4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393"))
-    said = refused(repository, "new/pytorch_model.bin", "CK001", "a git-lfs pointer", "committed in place of the weights")
+    said = refused(repository, "new/pytorch_model.bin", "CK001", "a git-lfs pointer", "git keeps the pointer in place of the weights")
     checks.equal(said, [], "pre-commit: a git-lfs pointer that is committed as weights")
 
     repository.weights("new/large.pth", {"weight": torch.zeros(26_000_000)})
