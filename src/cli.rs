@@ -35,6 +35,8 @@ where the model can be built:
   expected = {k: {"dtype": str(v.dtype), "shape": list(v.shape)}
               for k, v in model.state_dict().items()}
   json.dump(expected, open("expected.json", "w"))
+In ckdiff's repository, examples/python has the same for PACKAGE.MODULE:CLASS, without
+memory, and for a config of MMEngine, Transformers or timm.
 
 Nothing is printed when SOURCE loads into TARGET as it is, as with diff;
 --all prints the report all the same.
