@@ -313,6 +313,8 @@ pub enum FormatArg {
     Markdown,
     /// One page for a browser: both module trees, findings, search
     Html,
+    /// JUnit XML, for the test results of a CI service
+    Junit,
 }
 
 impl FormatArg {
@@ -325,6 +327,7 @@ impl FormatArg {
             FormatArg::Github => FormatKind::Sheet(Sheet::Github),
             FormatArg::Markdown => FormatKind::Sheet(Sheet::Markdown),
             FormatArg::Html => FormatKind::Sheet(Sheet::Html),
+            FormatArg::Junit => FormatKind::Sheet(Sheet::Junit),
         }
     }
 }

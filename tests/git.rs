@@ -25,6 +25,11 @@ impl Repository {
         for name in ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"] {
             command.env(name, if cfg!(windows) { "NUL" } else { "/dev/null" });
         }
+        // Found as an installed program is.
+        let programs = Path::new(env!("CARGO_BIN_EXE_ckdiff")).parent().expect("in a folder").to_owned();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(std::iter::once(programs).chain(std::env::split_paths(&path)));
+        command.env("PATH", path.expect("no colon in the path of the build"));
         command.env("GIT_CEILING_DIRECTORIES", self.path().parent().expect("within a folder"));
         for who in ["AUTHOR", "COMMITTER"] {
             command.env(format!("GIT_{who}_NAME"), "nobody").env(format!("GIT_{who}_EMAIL"), "nobody@example.org");
@@ -62,18 +67,15 @@ impl Repository {
         self.git(&["commit", "--quiet", "-m", message]);
     }
 
-    /// As the README says: the attribute, and the program that makes text of the file.
+    /// What the README gives to paste, pasted.
     fn with_textconv(self) -> Repository {
-        self.write(".gitattributes", b"*.safetensors diff=ckdiff\n");
-        let program = shell_word(env!("CARGO_BIN_EXE_ckdiff"));
-        self.git(&["config", "diff.ckdiff.textconv", &format!("{program} snapshot --textconv")]);
+        let readme = include_str!("../README.md");
+        let (_, block) = readme.split_once("```sh\necho '*.pth diff=ckdiff'").expect("the README tells how");
+        let (block, _) = block.split_once("```").expect("the block ends");
+        let done = self.run("sh", &["-e", "-c", &format!("echo '*.pth diff=ckdiff'{block}")]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         self
     }
-}
-
-/// A path as one word of a shell, which is what runs a textconv.
-fn shell_word(path: &str) -> String {
-    format!("'{}'", path.replace('\'', "'\\''"))
 }
 
 /// A safetensors file of f32 zeros.
@@ -100,14 +102,13 @@ fn a_diff_of_weights_shows_the_keys_that_changed() {
     repository.commit("the first weights");
     repository.write("a b/模.safetensors", &weights(&[("body.weight", &[4, 3]), ("head.weight", &[5, 4])]));
     let diff = repository.git(&["diff"]);
-    assert_eq!(
-        changed(&diff),
-        [
-            "-  \"head.weight\": {\"dtype\": \"F32\", \"shape\": [2, 4]}",
-            "+  \"head.weight\": {\"dtype\": \"F32\", \"shape\": [5, 4]}"
-        ],
-        "{diff}"
-    );
+    let shown: Vec<&str> = include_str!("../README.md")
+        .split_once("```diff\n")
+        .and_then(|(_, rest)| rest.split_once("```"))
+        .map(|(block, _)| block.lines().collect())
+        .expect("the README shows a diff");
+    assert_eq!(changed(&diff), shown[1..], "{diff}");
+    assert!(diff.contains(&format!("\n{}\n", shown[0])), "{diff}");
     repository.commit("more classes");
     // The same in the history.
     assert_eq!(changed(&repository.git(&["log", "-p", "-1", "--format="])).len(), 2);
@@ -147,10 +148,31 @@ fn other_values_under_the_same_keys_show_nothing_unless_digests_are_asked_for() 
     ones[end - 4..].copy_from_slice(&1f32.to_le_bytes());
     repository.write("a.safetensors", &ones);
     assert_eq!(changed(&repository.git(&["diff"])), Vec::<&str>::new());
-    let program = shell_word(env!("CARGO_BIN_EXE_ckdiff"));
-    repository.git(&["config", "diff.ckdiff.textconv", &format!("{program} snapshot --textconv --digest")]);
+    repository.git(&["config", "diff.ckdiff.textconv", "ckdiff snapshot --textconv --digest"]);
     let diff = repository.git(&["diff"]);
     assert!(changed(&diff).iter().any(|l| l.starts_with("+  \"w\"") && l.contains("\"max\": 1")), "{diff}");
+}
+
+/// What git-lfs does, in two lines of shell: git holds a pointer, the content lies beside it under its hash.
+const CLEAN: &str = "f=$(mktemp) && cat > \"$f\" && h=$(git hash-object \"$f\") && mkdir -p .git/kept && mv \"$f\" .git/kept/$h && \
+                     printf 'version https://git-lfs.github.com/spec/v1\\noid %s\\n' $h";
+const SMUDGE: &str = "cat .git/kept/$(sed -n 's/^oid //p')";
+
+#[test]
+fn weights_that_a_filter_keeps_elsewhere_are_shown_by_their_keys_too() {
+    let repository = Repository::new();
+    repository.write(".gitattributes", b"*.safetensors filter=kept diff=lfs -text\n");
+    repository.git(&["config", "filter.kept.clean", CLEAN]);
+    repository.git(&["config", "filter.kept.smudge", SMUDGE]);
+    let repository = repository.with_textconv();
+    for rows in [2, 5] {
+        repository.write("a.safetensors", &weights(&[("head.weight", &[rows, 4])]));
+        repository.commit("weights");
+    }
+    assert!(repository.git(&["cat-file", "-p", "HEAD:a.safetensors"]).starts_with("version https://git-lfs"));
+    let diff = repository.git(&["diff", "HEAD~", "HEAD"]);
+    assert_eq!(changed(&diff).len(), 2, "{diff}");
+    assert!(changed(&diff)[1].contains("\"shape\": [5, 4]"), "{diff}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::judge::{Baseline, Fingerprint, Ignore, Place, Report, Standing};
 use crate::report::base::Base;
 use crate::report::check::{self, Checked};
 use crate::report::style::Style;
-use crate::report::subject::{Sheet, Subject};
+use crate::report::subject::{Sheet, Subject, unreadable};
 use crate::rules::RuleSet;
 
 mod baseline;
@@ -224,8 +224,7 @@ impl Run<'_> {
         let policy = &self.config.policy;
         let place = Place { contract: &checked.contract, source: &checked.source };
         checked.findings = findings.iter().map(|(f, _)| policy.weigh_one(f, place, self.baseline)).collect();
-        let unread = |code: &str| code.starts_with("CK0") || code.starts_with("CK5");
-        checked.unread = checked.findings.iter().any(|w| w.standing == Standing::Fails && unread(w.finding.code));
+        checked.unread = checked.findings.iter().any(|w| w.standing == Standing::Fails && unreadable(w.finding.code));
         match self.format {
             Some(FormatKind::Text) => {
                 deliver(self.cli, out, |out| check::findings(&checked, self.style, out))?;

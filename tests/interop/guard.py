@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pickle
+import re
 import subprocess
 import sys
 
@@ -74,7 +75,7 @@ def check_a_contract(checks, folder):
     repository.add("ckdiff.toml", CONTRACT)
     repository.weights("weights/detector.pth", {f"module.{k}": v for k, v in model.state_dict().items()})
     repository.git("add", "--all")
-    tried = [PRE_COMMIT, "try-repo", ROOT, "ckdiff-check", "--all-files"]
+    tried = [PRE_COMMIT, "try-repo", ROOT, "--all-files"]
     status, said = repository.run(*tried)
     checks.equal(status, 1, f"pre-commit: a broken checkpoint fails: {said[-600:]}")
     for words in ("ckdiff check", "Failed", "contract detector", "verdict   loads after the fix, not as it is", "module."):
@@ -86,11 +87,11 @@ def check_a_contract(checks, folder):
 
 
 def configured(folder):
-    """A repository in which both hooks are installed, with a first commit."""
+    """A repository in which both hooks are installed, by the configuration that the README shows."""
     repository = Repository(folder / "installed", folder / "cache-installed")
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
-    hooks = "".join(f"      - id: {name}\n" for name in ("ckdiff-check", "ckdiff-inspect"))
-    repository.add(".pre-commit-config.yaml", f"repos:\n  - repo: {json.dumps(str(ROOT))}\n    rev: {commit}\n    hooks:\n{hooks}")
+    (block,) = re.findall(r"^```yaml\n(repos:\n.*?)```$", (ROOT / "README.md").read_text(), re.S | re.M)
+    repository.add(".pre-commit-config.yaml", block.replace("ADDRESS", json.dumps(str(ROOT))).replace("REVISION", commit))
     verdicts.expect(nets.Backbone(), repository.home / "expected.json")
     repository.add("ckdiff.toml", CONTRACT)
     repository.weights("weights/a.pth", nets.Backbone().state_dict())
