@@ -38,9 +38,6 @@ pub(super) fn run(
     }
     let config = Config::load(&find(args)?)?;
     let selection = Selection::of(&config, args)?;
-    if args.update {
-        return update::run(cli, &config, &selection, style, out);
-    }
     let before = match &args.baseline {
         Some(path) => baseline::read(path, args.update_baseline)?,
         None => Baseline::default(),
@@ -49,6 +46,9 @@ pub(super) fn run(
     let format = (!args.update_baseline).then(|| cli.common.format.kind());
     let (rules, all, subjects) = (Rules::default(), Vec::new(), Vec::new());
     let mut run = Run { cli, config: &config, baseline: &before, style, format, rules, all, subjects };
+    if args.update {
+        return update::run(run, &selection.jobs, out, notes);
+    }
     for job in &selection.jobs {
         run.contract(job, out)?;
     }
@@ -127,13 +127,7 @@ impl Run<'_> {
     /// Checks every source of one contract, and says what is wrong as soon as it is known.
     fn contract(&mut self, job: &Job<'_>, out: &mut dyn Write) -> Result<(), Failure> {
         let contract = job.contract;
-        let unmatched = job.unmatched.iter().filter_map(|&i| contract.sources.get(i)).map(|source| {
-            let message = format!("`{}` matches no file ({}:{})", source.text, self.config.path.display(), source.line);
-            let help = "correct the path, or fetch the file; a contract without files guards nothing";
-            (finding("CK903", Severity::Error, message, help, &source.text), Some(source.line))
-        });
-        let unmatched: Vec<(Finding, Option<usize>)> = unmatched.collect();
-        self.loose(contract, "", &self.config.path, unmatched, out)?;
+        self.unmatched(job, out)?;
         if job.sources.is_empty() {
             return Ok(());
         }
@@ -155,6 +149,18 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Says which entries of `source` match no file.
+    fn unmatched(&mut self, job: &Job<'_>, out: &mut dyn Write) -> Result<(), Failure> {
+        let contract = job.contract;
+        let unmatched = job.unmatched.iter().filter_map(|&i| contract.sources.get(i)).map(|source| {
+            let message = format!("`{}` matches no file ({}:{})", source.text, self.config.path.display(), source.line);
+            let help = "correct the path, or fetch the file; a contract without files guards nothing";
+            (finding("CK903", Severity::Error, message, help, &source.text), Some(source.line))
+        });
+        let unmatched: Vec<(Finding, Option<usize>)> = unmatched.collect();
+        self.loose(contract, "", &self.config.path, unmatched, out)
     }
 
     fn pair(
