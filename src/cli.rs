@@ -136,7 +136,7 @@ pub struct CheckArgs {
     /// Write what is found now into the file of --baseline
     #[arg(long, requires = "baseline")]
     pub update_baseline: bool,
-    /// Write every expected.json anew from its source, and say what that means for old checkpoints
+    /// Take every expected.json anew that was taken of its source, and say what that means for old checkpoints
     #[arg(long, conflicts_with_all = ["baseline", "update_baseline"])]
     pub update: bool,
     /// Print the JSON schema of ckdiff.toml, for editors

@@ -22,6 +22,7 @@ mod sharded;
 mod tail;
 pub mod torch;
 
+pub(crate) use input::plain;
 use input::{Input, Named};
 pub use lines::key_lines;
 

@@ -138,6 +138,15 @@ fn without_a_configuration_the_shortest_one_is_shown() {
 }
 
 #[test]
+fn a_configuration_without_contracts_says_that_it_promises_nothing() {
+    let project = Project::new();
+    project.write("ckdiff.toml", "");
+    let said = project.run("check");
+    assert_eq!((said.status, said.out.as_str()), (0, ""));
+    assert_eq!(said.err, "ckdiff check: ckdiff.toml has no [[contract]]: nothing is promised\n");
+}
+
+#[test]
 fn a_mistake_in_the_configuration_is_marked_and_ends_with_status_2() {
     let project = Project::with_contract("levle = \"strict\"\n");
     let said = project.run("check");
@@ -392,7 +401,11 @@ fn an_update_leaves_alone_what_was_not_taken_of_the_sources() {
     project.write("w/a.json", &renamed());
     let said = project.run("check --update");
     assert_eq!((said.status, said.out.as_str()), (0, ""));
-    assert!(said.err.contains("expected.json is left alone, its source loads at level fixable"), "{}", said.err);
+    assert!(
+        said.err.contains("expected.json is left alone: what is to load into it does, at level fixable"),
+        "{}",
+        said.err
+    );
     assert!(said.err.contains("ckdiff snapshot w/a.json -o expected.json"), "{}", said.err);
     assert_eq!(project.read("expected.json"), EXPECTED);
     // Another checkpoint is what it is.

@@ -37,6 +37,9 @@ pub(super) fn run(
         return Ok(Status::Holds);
     }
     let config = Config::load(&find(args)?)?;
+    if config.contracts.is_empty() {
+        note(cli, notes, &format!("{} has no [[contract]]: nothing is promised", config.path.display()));
+    }
     let selection = Selection::of(&config, args)?;
     let before = match &args.baseline {
         Some(path) => baseline::read(path, args.update_baseline)?,

@@ -8,6 +8,7 @@ use super::Failure;
 use crate::checkpoint::escaped;
 use crate::config::marked_at;
 use crate::judge::{Baseline, Known, Place, Standing};
+use crate::read::plain;
 use crate::report::check::Checked;
 use crate::report::style::{count, plural};
 use crate::run::snapshot::replace;
@@ -30,7 +31,7 @@ pub(super) fn read(path: &Path, writing: bool) -> Result<Baseline, Failure> {
         } else {
             "check the path"
         };
-        Failure::new(format!("{name}: the baseline cannot be read: {e}")).help(help)
+        Failure::new(format!("{name}: the baseline cannot be read: {}", plain(&e))).help(help)
     })?;
     Baseline::parse(&text).map_err(|e| {
         let what = marked_at(&text, e.line, e.column, &e.what);

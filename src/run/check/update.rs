@@ -104,8 +104,7 @@ fn one(
     {
         let first = shown(&run.config.at(first));
         let why = format!(
-            "is left alone, its {} at level {}; to take it anew: ckdiff snapshot {first} -o {}",
-            if sources.len() > 1 { "sources load" } else { "source loads" },
+            "is left alone: what is to load into it does, at level {}; to take it of that all the same: ckdiff snapshot {first} -o {}",
             contract.level.id(),
             shown(&path)
         );
