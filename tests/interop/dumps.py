@@ -118,6 +118,12 @@ def check_classes(checks, ckdiff, folder):
             out = folder / "class.json"
             helper("dump_expected.py", spec, *arguments, "-o", out, cwd=folder)
             holds(checks, ckdiff, make(), out, name)
+    with checks.guarded("dumps: the story of check"):
+        out = folder / "densenet.json"
+        helper("dump_expected.py", "torchvision.models:densenet121", "-o", out, cwd=folder)
+        story = json.loads((ROOT / "examples/05-check/expected.json").read_text())
+        shapes = {k: v["shape"] for k, v in json.loads(out.read_text()).items()}
+        checks.equal(list(shapes.items()), [(k, v["shape"]) for k, v in story.items()], "dumps: what the story of check says to run")
 
 
 def check_refusals(checks, folder):
@@ -192,7 +198,8 @@ def check_timm(checks, ckdiff, folder):
          json.dumps({"architecture": "resnet10t", "num_classes": 5, "pretrained_cfg": {"num_classes": 1000}}),
          lambda: timm.create_model("resnet10t", num_classes=5)),
         ("config.json with model_args", "config.json",
-         json.dumps({"architecture": "vit_tiny_patch16_224", "pretrained_cfg": {"num_classes": 9}, "model_args": {"img_size": 64, "depth": 2}}),
+         json.dumps({"architecture": "vit_tiny_patch16_224", "pretrained_cfg": {"num_classes": 9},
+                     "model_args": {"img_size": 64, "depth": 2}}),
          lambda: timm.create_model("vit_tiny_patch16_224", num_classes=9, img_size=64, depth=2)),
         ("args.yaml", "args.yaml", "model: resnet10t\nnum_classes: 3\nin_chans: 1\ngp: null\nlr: 0.05\nmodel_kwargs: {}\n",
          lambda: timm.create_model("resnet10t", num_classes=3, in_chans=1)),

@@ -149,8 +149,8 @@ def check_markdown(checks, ckdiff, folder):
 def check_junit(checks, ckdiff, folder):
     pair, bomb = hostile(folder)
     for arguments, cwd, failures, errors, holding in (
-        (MIXED, ROOT, 1, 0, 0), ([*SEED, "--level", "fixable"], ROOT, 0, 0, 1), (pair, folder, 1, 0, 0), (["inspect", bomb], folder, 1, 0, 0),
-        (promised(folder), folder, 2, 1, 1),
+        (MIXED, ROOT, 1, 0, 0), ([*SEED, "--level", "fixable"], ROOT, 0, 0, 1), (pair, folder, 1, 0, 0),
+        (["inspect", bomb], folder, 1, 0, 0), (promised(folder), folder, 2, 1, 1),
     ):
         suites = xml.etree.ElementTree.fromstring(written(ckdiff, "junit", *arguments, cwd=cwd).stdout)
         (suite,) = suites
