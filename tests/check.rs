@@ -102,7 +102,7 @@ fn a_broken_contract_is_named_with_its_cause_and_the_others_are_checked_all_the_
     project.write("w/b.json", EXPECTED);
     let said = project.run("check");
     assert_eq!(said.status, 1, "{}", said.out);
-    assert!(said.out.starts_with("contract net\nsource  a.json"), "{}", said.out);
+    assert!(said.out.starts_with("contract net   w/a.json\nsource  a.json"), "{}", said.out);
     assert!(said.out.contains("CK104") && said.out.contains("^classifier\\. → head."), "{}", said.out);
     assert!(!said.out.contains("b.json"), "{}", said.out);
     assert_eq!(said.err, "ckdiff check: 1 contract, 2 files: 1 does not hold\n");

@@ -129,7 +129,7 @@ fn one(
     let (cli, style) = (run.cli, run.style);
     let (Some(old), Some(before)) = (old, before) else {
         let what = format!("written, {} of {first}", plural(snap.facts.len(), "key"));
-        deliver(cli, out, |out| check::updated(&contract.name, &shown(&path), &what, style, out))?;
+        deliver(cli, out, |out| check::about(&contract.name, &shown(&path), &what, style, out))?;
         return Ok(Some(Done::Written { holds: true }));
     };
     let new = Checkpoint { path: format!("{} now", shown(&path)).into(), ..read(&path)? };
@@ -139,7 +139,7 @@ fn one(
     let pair = Pair { source: &old, target: &new, container: None, level: contract.level };
     let holds = pair.judged(rules, |report| {
         deliver(cli, out, |out| {
-            check::updated(&contract.name, &shown(&path), &what, style, out)?;
+            check::about(&contract.name, &shown(&path), &what, style, out)?;
             text::verdict(&report, style, out)?;
             writeln!(out, "{}\n", for_users(&report))
         })?;
