@@ -217,7 +217,8 @@ impl<'a> Planner<'a> {
         };
         let from = self.source_shape(source)?;
         let slice = self.target(m.target)?.shape().map_or(from, Shape::dims).to_vec();
-        let steps = fit(from, &slice).ok_or_else(|| no_way(from, &slice))?;
+        let crossed = self.layout.crossed(self.source(source)?.key, self.target(m.target)?.key);
+        let steps = fit(from, &slice, crossed).ok_or_else(|| no_way(from, &slice))?;
         let change = match steps.as_slice() {
             _ if m.step == Found::Tied => Change::Copied,
             [] if m.how == How::Identical => Change::Kept,
