@@ -295,6 +295,9 @@ fn entries_of_a_baseline_that_are_gone_are_named() {
     let said = project.run("check --baseline known.json");
     assert_eq!(said.status, 0);
     assert!(said.out.contains("warning  CK905") && said.out.contains("w/a.json"), "{}", said.out);
+    assert!(said.out.contains("it can be dropped, which --update-baseline does"), "{}", said.out);
+    let said = project.run("check --baseline known.json --format github");
+    assert!(said.out.contains("::warning file=known.json,line=2,title=CK905 stale-baseline::"), "{}", said.out);
     let said = project.run("check --baseline known.json --update-baseline");
     assert!(said.err.contains("0 findings accepted, 0 new, 1 gone"), "{}", said.err);
     assert_eq!(project.run("check --baseline known.json").out, "");

@@ -10,7 +10,7 @@ use crate::checkpoint::{Checkpoint, escaped};
 use crate::cli::{CheckArgs, Cli, FormatKind};
 use crate::config::{Config, Contract, NAME, SCHEMA};
 use crate::explain::{Finding, Severity};
-use crate::judge::{Baseline, Fingerprint, Ignore, Place, Report, Standing};
+use crate::judge::{Baseline, Fingerprint, Ignore, Known, Place, Report, Standing};
 use crate::report::base::Base;
 use crate::report::check::{self, Checked};
 use crate::report::style::Style;
@@ -282,13 +282,14 @@ impl Run<'_> {
     /// Entries of the baseline that were not found.
     fn stale(&self, path: &Path) -> Vec<(Finding, Option<usize>)> {
         let found: HashSet<Fingerprint> = self.all.iter().flat_map(|c| &c.findings).map(|w| w.fingerprint).collect();
-        let stale: Vec<String> =
-            self.baseline.iter().filter(|known| !found.contains(&known.fingerprint)).map(ToString::to_string).collect();
+        let stale: Vec<&Known> = self.baseline.iter().filter(|known| !found.contains(&known.fingerprint)).collect();
         let Some(first) = stale.first() else { return Vec::new() };
+        let line = baseline::line(path, first.fingerprint);
+        let first = first.to_string();
         let more = if stale.len() > 1 { format!(" and {} more", stale.len() - 1) } else { String::new() };
         let message = format!("{}: gone from the findings: {first}{more}", path.display());
-        let help = "good; --update-baseline takes it out of the file";
-        vec![(finding("CK905", Severity::Warning, message, help, first), None)]
+        let help = "good: it can be dropped, which --update-baseline does";
+        vec![(finding("CK905", Severity::Warning, message, help, &first), line)]
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Failure;
 use crate::checkpoint::escaped;
 use crate::config::marked_at;
-use crate::judge::{Baseline, Known, Place, Standing};
+use crate::judge::{Baseline, Fingerprint, Known, Place, Standing};
 use crate::read::plain;
 use crate::report::check::Checked;
 use crate::report::style::{count, plural};
@@ -37,6 +37,13 @@ pub(super) fn read(path: &Path, writing: bool) -> Result<Baseline, Failure> {
         let what = marked_at(&text, e.line, e.column, &e.what);
         Failure::coded("CK902", format!("{name}: {what}")).help("delete it and write it anew with --update-baseline")
     })
+}
+
+/// The line, from 1, on which a finding stands in the file.
+pub(super) fn line(path: &Path, fingerprint: Fingerprint) -> Option<usize> {
+    let text = fs::read_to_string(path).ok()?;
+    let fingerprint = fingerprint.to_string();
+    text.lines().position(|line| line.contains(&fingerprint)).map(|at| at + 1)
 }
 
 /// Writes what fails or warns now, and what is known already and still found. Says what changed.
