@@ -48,6 +48,7 @@ pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDic
     insert(out, matches, source.entries.len());
     let quantised = packed(out, source, target, &pairs, lexicon);
     insert(out, quantised, source.entries.len());
+    groups::parts_of_one(out, source, target);
     groups::held_together(out, source, target);
 }
 

@@ -115,6 +115,8 @@ pub(crate) struct Words {
     phrases: Phrases<Vec<u32>>,
     /// Words that phrases end with, followed by a 1.
     counted: HashSet<u32, foldhash::fast::RandomState>,
+    /// Phrases whose numbers count down.
+    countdowns: Vec<Vec<Token>>,
     /// Phrases of leaves, last token first.
     leaves: Phrases<(Role, bool)>,
     pub(crate) concepts: HashMap<String, u32>,
@@ -176,6 +178,7 @@ impl Words {
             ids: HashMap::default(),
             phrases: Phrases { next: HashMap::default(), ends: Vec::new() },
             counted: HashSet::default(),
+            countdowns: Vec::new(),
             leaves: Phrases { next: HashMap::default(), ends: Vec::new() },
             concepts: HashMap::new(),
             classes: Vec::new(),
@@ -200,6 +203,10 @@ impl Words {
                     meanings.push(id);
                 }
             }
+        }
+        for form in lexicon.countdowns.iter().flat_map(|c| &c.forms) {
+            let phrase = words.tokenize(form).0;
+            words.countdowns.push(phrase);
         }
         for leaf in &lexicon.leaves {
             for form in &leaf.forms {
@@ -255,6 +262,11 @@ impl Words {
     /// Whether the lexicon numbers this word from 1: `norm1`, `fc1`.
     pub(crate) fn counts(&self, word: u32) -> bool {
         self.counted.contains(&word)
+    }
+
+    /// Phrases whose numbers count down.
+    pub(crate) fn countdowns(&self) -> &[Vec<Token>] {
+        &self.countdowns
     }
 
     /// Whether this is a phrase of the lexicon.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::insert;
 use super::names::{Names, found};
 use crate::align::{Alignment, Ambiguous, How, Match, Step};
-use crate::checkpoint::{SEPARATORS, Shape, StateDict};
+use crate::checkpoint::{Key, SEPARATORS, Shape, StateDict};
 
 /// Takes keys out of undecided groups that names decide.
 pub(super) fn settle(out: &mut Alignment, source: &StateDict<'_>, target: &StateDict<'_>) {
@@ -109,4 +109,53 @@ pub(super) fn held_together(out: &mut Alignment, source: &StateDict<'_>, target:
             out.ambiguous.push(Ambiguous { target: targets, source: vec![s], why: why.into() });
         }
     }
+}
+
+/// One open tensor of the source whose rows are those of all open tensors of its kind in the module that became its module: they are its
+/// parts, although the lexicon does not know it as fused (`linear1` of a block that computes attention and feed-forward side by side).
+///
+/// What its parts are is certain, in which order they stand is not: there are no pieces, and a conversion asks.
+pub(super) fn parts_of_one(out: &mut Alignment, source: &StateDict<'_>, target: &StateDict<'_>) {
+    if out.missing.is_empty() || out.unexpected.is_empty() {
+        return;
+    }
+    let pairs = found(out, source, target);
+    let names = Names::new(pairs.iter().copied(), source);
+    type Place<'a> = (&'a str, &'a str);
+    let mut wholes: HashMap<Place<'_>, Vec<u32>> = HashMap::new();
+    for &s in &out.unexpected {
+        let key = source.entries[s as usize].key;
+        wholes.entry((Key(key.module()).module(), key.leaf())).or_default().push(s);
+    }
+    let mut parts: BTreeMap<Place<'_>, Vec<u32>> = BTreeMap::new();
+    for &t in &out.missing {
+        let key = target.entries[t as usize].key;
+        let modules: HashSet<&str> = names.above(key.as_str()).collect();
+        for module in modules {
+            if wholes.contains_key(&(module, key.leaf())) {
+                parts.entry((module, key.leaf())).or_default().push(t);
+            }
+        }
+    }
+    let mut matches: Vec<Match> = Vec::new();
+    let mut taken: HashSet<u32> = HashSet::new();
+    for (place, targets) in parts {
+        let (Some(&[s]), false) = (wholes.get(&place).map(Vec::as_slice), targets.iter().any(|t| taken.contains(t)))
+        else {
+            continue;
+        };
+        let shape = |side: &StateDict<'_>, i: u32| Some(side.entries[i as usize].shape()?.dims().to_vec());
+        let Some(whole) = shape(source, s).filter(|whole| !whole.is_empty()) else { continue };
+        let rows = targets
+            .iter()
+            .map(|&t| shape(target, t).filter(|part| part.len() == whole.len() && part[1..] == whole[1..]));
+        let rows: Option<u64> = rows.map(|part| Some(part?[0])).sum();
+        if targets.len() > 1 && rows == Some(whole[0]) {
+            taken.extend(&targets);
+            let one =
+                |t: u32| Match { target: t, source: vec![s], how: How::Split, step: Step::Structure, confidence: 0.85 };
+            matches.extend(targets.into_iter().map(one));
+        }
+    }
+    insert(out, matches, source.entries.len());
 }
