@@ -231,6 +231,17 @@ impl<'a> Evidence<'a> {
         pairs.filter(|((x, y), _)| a.template[(*x).clone()] == b.template[(*y).clone()]).map(|(_, weight)| weight).sum()
     }
 
+    /// Whether the innermost modules of two classes are one thing: `Some(true)` where they are written alike, `Some(false)` where they are
+    /// two words of the lexicon for it, `None` where nothing says so.
+    pub(crate) fn same_module(&self, a: u32, b: u32) -> Option<bool> {
+        let inner = |class: u32| {
+            let class = &self.words.classes[class as usize];
+            class.segments.first().map(|range| &class.template[range.clone()])
+        };
+        let (x, y) = (inner(a)?, inner(b)?);
+        (x == y || self.words.one_thing(x, y)).then_some(x == y)
+    }
+
     /// What the modules around two units say, −1 to 1: equal weights in equal places speak for, equal weights in other places against.
     pub(crate) fn around(&mut self, s: u32, t: u32) -> f32 {
         let nodes = (self.source_tree.of_unit[s as usize], self.target_tree.of_unit[t as usize]);

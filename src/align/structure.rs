@@ -106,7 +106,10 @@ fn forget_odd_ones(decisions: &mut [Decision], a: &[Unit], b: &[Unit], evidence:
                 continue;
             }
             let (x, y) = (&a[s as usize].name, &b[t].name);
-            if x.tokens != y.tokens && together[&(x.class, y.class)] == 1 && evidence.name(x.class, y.class) < 0.85 {
+            let single = x.tokens != y.tokens && together[&(x.class, y.class)] == 1;
+            let apart = beyond(&x.tokens, &y.tokens).min(beyond(&y.tokens, &x.tokens));
+            let same_module = evidence.same_module(x.class, y.class).is_some_and(|written| !written || apart <= 1);
+            if single && evidence.name(x.class, y.class) < 0.85 && !same_module {
                 *d = Decision::Nothing;
             }
         }

@@ -381,6 +381,12 @@ impl Words {
             .any(|c| self.find(tokens, c).is_some())
     }
 
+    /// Whether two phrases of the lexicon share a meaning.
+    pub(crate) fn one_thing(&self, a: &[Token], b: &[Token]) -> bool {
+        let (Some(x), Some(y)) = (self.phrases.exact(a), self.phrases.exact(b)) else { return false };
+        x.iter().any(|meaning| y.contains(meaning))
+    }
+
     /// Whether exactly this phrase means `concept`.
     pub(crate) fn means(&self, tokens: &[Token], concept: u32) -> bool {
         self.phrases.exact(tokens).is_some_and(|c| c.contains(&concept))
