@@ -136,6 +136,7 @@ pub fn explain(
     depth::explain(&mut case);
     blocks::explain(&mut case);
     blocks::norms(&mut case);
+    sizes::axes(&mut case);
     renamed::explain(&mut case);
     buffers::explain(&mut case);
     tied::explain(&mut case);

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::alike::share;
+use super::lists;
 use crate::align::{Alignment, Ambiguous, How, Match, Step, align};
 use crate::checkpoint::{Entry, Format, StateDict};
 use crate::read::log::LogReport;
@@ -53,12 +54,15 @@ impl Doubts<'_> {
         let shaped: HashSet<u32> = same.values().copied().collect();
         let mut twice = false;
         let strange = self.strange(alignment);
+        let unlike = self.unlike(alignment);
         for m in std::mem::take(&mut alignment.matches) {
             // The names that a text gives two shapes for are on both sides: they are not each other's.
+            let own = same.get(&m.target).is_some_and(|s| m.source == [*s]);
             let crossed = m.how != How::Identical
+                && !own
                 && (same.contains_key(&m.target) || m.source.iter().any(|s| shaped.contains(s)));
             twice |= crossed;
-            if !crossed && self.stands(&m) && !(strange && self.mere(&m)) {
+            if !crossed && self.stands(&m) && !(strange && self.mere(&m)) && !unlike.contains(&m.target) {
                 alignment.matches.push(m);
             } else {
                 alignment.missing.push(m.target);
@@ -138,6 +142,24 @@ impl Doubts<'_> {
         all >= FEWEST && unlike * 2 > all
     }
 
+    /// Targets of matches between names without a word in common, of which there are too few to be a way of renaming.
+    fn unlike(&self, alignment: &Alignment) -> HashSet<u32> {
+        const FEWEST: usize = 4;
+        let mut ways: HashMap<(String, String), Vec<u32>> = HashMap::new();
+        for m in alignment.matches.iter().filter(|m| self.common_word(m).is_some()) {
+            let ([source], Some(wanted)) = (m.source.as_slice(), self.wanted(m.target)) else { continue };
+            let Some(given) = self.given(*source) else { continue };
+            // The name of the whole (`bert.`) is on both sides of every pair.
+            let (here, there) = without_common(given.key.as_str(), wanted.key.as_str());
+            if share(here, there) != Some(false) {
+                continue;
+            }
+            let way = (lists::class(given.key.module()), lists::class(wanted.key.module()));
+            ways.entry(way).or_default().push(m.target);
+        }
+        ways.into_values().filter(|targets| targets.len() < FEWEST).flatten().collect()
+    }
+
     /// Whether a match that only structure suggests is between names with a word in common; `None` where a shape speaks for
     /// it, or names have no words.
     fn common_word(&self, m: &Match) -> Option<bool> {
@@ -208,6 +230,16 @@ impl Doubts<'_> {
             rest = below;
         }
     }
+}
+
+/// Two keys without the segments that both begin with.
+fn without_common<'k>(mut given: &'k str, mut wanted: &'k str) -> (&'k str, &'k str) {
+    while let (Some((a, below)), Some((b, inside))) = (given.split_once('.'), wanted.split_once('.'))
+        && a == b
+    {
+        (given, wanted) = (below, inside);
+    }
+    (given, wanted)
 }
 
 #[cfg(test)]

@@ -203,11 +203,19 @@ fn lone_key(error: &KeyError, log: &LogReport, rules: &RuleSet) -> Option<Findin
         ("CK041", message, help, None)
     };
     let mut finding = finding(code, Severity::Error, message, help);
+    if rule.is_none() {
+        finding.help += "; one key does not tell more: give the checkpoint (--source FILE)";
+    }
     finding.rule = rule;
     finding.keys = 1;
     finding.examples = vec![key.clone()];
     // One key cannot tell which of the causes it is, unless it carries a wrapper.
-    finding.confidence = if finding.rule.is_some() { 0.8 } else { 0.5 };
+    finding.confidence = match (finding.rule.is_some(), error.shown) {
+        (true, true) => 0.8,
+        (true, false) => 0.6,
+        (false, true) => 0.5,
+        (false, false) => 0.3,
+    };
     finding.remedy = if finding.rule.is_some() { Remedy::Edit } else { Remedy::Lost };
     Some(finding)
 }

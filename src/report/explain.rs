@@ -40,6 +40,9 @@ pub struct Explained<'a> {
 /// Causes shown without `--all`: the rest is counted.
 const SHOWN: usize = 5;
 
+/// Lines that all of it may take without `--all`, so that it can be pasted into an answer whole.
+const LINES: usize = 14;
+
 /// Writes the explanation as text: what was read, the causes, and how far a text alone can be trusted.
 ///
 /// # Errors
@@ -52,20 +55,38 @@ pub fn text(report: &Explained<'_>, style: &Style, out: &mut dyn Write) -> io::R
         return Ok(());
     }
     writeln!(out)?;
-    let shown = if style.all { report.findings.len() } else { SHOWN };
-    let (first, rest) = report.findings.split_at(shown.min(report.findings.len()));
+    let doubts = doubts(report);
+    let doubts = if doubts.is_empty() { Vec::new() } else { style.lines(&doubts, style.width) };
+    let used = 2 + doubts.len() + usize::from(!doubts.is_empty());
+    let shown =
+        if style.all { report.findings.len() } else { fitting(report.findings, style, LINES - used.min(LINES))? };
+    let (first, rest) = report.findings.split_at(shown);
     findings(first, style, out)?;
     if !rest.is_empty() {
         writeln!(out, "{} more; --all shows them", plural(rest.len(), "cause"))?;
     }
-    let doubts = doubts(report);
     if !doubts.is_empty() {
         writeln!(out)?;
-        for line in style.lines(&doubts, style.width) {
-            writeln!(out, "{}", style.paint(Tone::Aside, &escaped(&line)))?;
-        }
+    }
+    for line in doubts {
+        writeln!(out, "{}", style.paint(Tone::Aside, &escaped(&line)))?;
     }
     Ok(())
+}
+
+/// How many causes fit into so many lines, the line that counts the rest included; at least the first.
+fn fitting(all: &[Finding], style: &Style, lines: usize) -> io::Result<usize> {
+    let mut shown = all.len().min(SHOWN);
+    while shown > 1 {
+        let mut written = Vec::new();
+        findings(all.get(..shown).unwrap_or(all), style, &mut written)?;
+        let taken = written.iter().filter(|b| **b == b'\n').count() + usize::from(shown < all.len());
+        if taken <= lines {
+            break;
+        }
+        shown -= 1;
+    }
+    Ok(shown)
 }
 
 /// `load_state_dict into Sam: 88 missing, 267 of another shape`

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+mod container;
 mod notebook;
 
 /// The most bytes that are looked at. Of a longer log the end is taken, where errors stand.
@@ -30,7 +31,7 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
 
 /// Plain lines ended by `\n`: nothing but the program's own words as far as can be told.
 pub(super) fn clean(text: &str) -> String {
-    let text = notebook::outputs(text).map_or(Cow::Borrowed(text), Cow::Owned);
+    let text = notebook::outputs(text).or_else(|| container::output(text)).map_or(Cow::Borrowed(text), Cow::Owned);
     let mut out = String::with_capacity(text.len());
     for line in text.split('\n') {
         // A lone carriage return is a progress bar that wrote over itself.
@@ -154,6 +155,10 @@ fn strip_prefixes(line: &str) -> &str {
             r"|[\w.:-]+[ ]-[ ](?:DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL)[ ]-[ ]",
             r"|\[?(?:DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL)\]?[ ]*(?:[:|-][ ]+|[ ]+)(?:\[[\w./<>-]+(?::\d+)?\][ ]?:?[ ]?)?",
             r"|\[[\w./-]+:\d+\][ ]?",                                     // vLLM, Transformers
+            r"|[\w./-]+\.(?:py|cc|cpp|rs|go):\d+\][ ]?",                    // vLLM before 0.9, what is left of glog's
+            r"|[DIWEF]\d{4} \d\d:\d\d:\d\d\.\d+[ ]+\d+[ ]",               // glog, absl
+            r"|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [\w.-]+ [\w./@-]+(?:\[\d+\])?: ", // syslog, journalctl
+            r"|##\[(?:error|warning|group|debug)\]",                       // workflows
             r"|[ \t]*(?u:[│┃║╎▌])[ ]?",                                                     // boxes
             r")",
         ))
@@ -205,6 +210,10 @@ mod tests {
             "[1,0]<stderr>:",
             "3: ",
             "trainer-1  | ",
+            "ERROR 12-09 00:49:29 engine.py:366] ",
+            "E0506 07:08:09.123456 140012345678912 checkpoint.py:123] ",
+            "May  6 07:08:09 gpu-box python3[12345]: ",
+            "2024-05-06T07:08:09.1234567Z ##[error]",
             "#12 3.456 ",
             "\u{1b}[31m",
         ] {

@@ -122,12 +122,15 @@ fn quoted(text: &str, from: usize) -> Option<KeyList> {
         out.keys.push(key);
         out.end = after;
         let mut next = skip_blank(text, after);
-        let mut comma = false;
+        let (mut comma, mut skipped) = (false, false);
         // A dot ends the list, three do not.
         loop {
             if let Some(length) = dots(text, next) {
                 out.truncated = true;
+                (comma, skipped) = (false, true);
                 next += length;
+                // Some end what they leave out with a fourth.
+                next += text.get(next..).map_or(0, |rest| rest.len() - rest.trim_start_matches('.').len());
             } else if text.as_bytes().get(next) == Some(&b',') {
                 comma = true;
                 next += 1;
@@ -136,11 +139,13 @@ fn quoted(text: &str, from: usize) -> Option<KeyList> {
             }
             next = skip_blank(text, next);
         }
-        if !comma {
+        if !comma && !skipped {
             break;
         }
         match text.as_bytes().get(next) {
             Some(&q) if q == quote => at = next,
+            // Nothing follows what was left out: the list ended there.
+            _ if !comma => break,
             // The prefix of a logger may stand before the rest of a broken list.
             _ => match beyond_prefix(text, after, quote) {
                 Some(there) => at = there,
@@ -183,6 +188,16 @@ fn bracketed(text: &str, from: usize) -> Option<KeyList> {
                 break;
             }
             Some(b',') => at += 1,
+            Some(b'(') if close == b'}' || close == b']' => match tuple(text, at) {
+                Some((key, after)) => {
+                    out.keys.push(key);
+                    at = after;
+                }
+                None => {
+                    out.truncated = !out.keys.is_empty();
+                    break;
+                }
+            },
             Some(b'"' | b'\'') => match token(text, at) {
                 Some((key, after)) if !is_placeholder(&key) => {
                     out.keys.push(key);
@@ -221,6 +236,26 @@ fn bracketed(text: &str, from: usize) -> Option<KeyList> {
     out.end = at;
     // An empty list says something too; an unfinished one without a key does not.
     (!out.keys.is_empty() || !out.truncated && bytes.get(at.wrapping_sub(1)) == Some(&close)).then_some(out)
+}
+
+/// `('lm_head', 'dense', 'kernel')`, a key of a tree as Flax prints it: its names joined by dots, and the place behind it.
+fn tuple(text: &str, from: usize) -> Option<(String, usize)> {
+    let bytes = text.as_bytes();
+    let mut names: Vec<String> = Vec::new();
+    let mut at = skip_blank(text, from + 1);
+    loop {
+        match bytes.get(at)? {
+            b')' => return (!names.is_empty()).then(|| (names.join("."), at + 1)),
+            b',' => at += 1,
+            b'"' | b'\'' if names.len() < 64 => {
+                let (name, after) = token(text, at)?;
+                names.push(name);
+                at = after;
+            }
+            _ => return None,
+        }
+        at = skip_blank(text, at);
+    }
 }
 
 /// A comma list up to the end of the line, or keys one a line below.

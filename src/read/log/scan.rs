@@ -7,7 +7,7 @@ use super::lists::{self, KeyList, MOST_KEYS, Style, is_bare_key, window};
 use super::markers::{Found, Marker, Markers, Order, Side, Where};
 use super::shapes::shape_after;
 use super::squeezed::{Squeezed, joined};
-use super::words::{REACH, announced, find, first_word, is_class, last_word, line_start, rfind};
+use super::words::{REACH, announced, find, first_word, is_class, last_word, line_start, rfind, single_key};
 use super::{LogReport, Lookup, Said, SizeMismatch, single};
 use crate::checkpoint::Shape;
 use crate::rules::Saying;
@@ -154,6 +154,11 @@ impl Scan<'_> {
 
     /// `missing key`, `unexpected_keys`, … and within some words the list.
     fn keys(&mut self, side: Side, found: Found, behind: usize) -> bool {
+        if let Some(key) = single_key(window(self.clean(), behind, REACH)) {
+            self.note(found.form, 1);
+            self.add(side, key);
+            return true;
+        }
         let Some((from, style, form)) = announced(self.clean(), behind) else { return false };
         let Some(list) = lists::read(self.clean(), from, style) else { return false };
         let incompatible = find(
@@ -238,7 +243,10 @@ impl Scan<'_> {
                 let back = self.squeezed.low.get(start..found.start)?;
                 let at = start + rfind(back, words.as_bytes())? + words.len();
                 let piece = text.get(self.squeezed.origin(at)..self.squeezed.origin_end(found.start))?;
-                Some(joined(piece).trim_matches(['"', '\'', '.', '`']).to_owned())
+                let piece = joined(piece);
+                // `'conv2d/kernel:0' shape=(3, 3)`: what stands in quotes, without what follows them.
+                let word = piece.trim_matches(['"', '\'', '.', '`', ']', ' ']);
+                Some(word.split(['"', '\'']).next().unwrap_or(word).to_owned())
             }
         }?;
         let key = key.trim_end_matches('.');
@@ -313,6 +321,7 @@ impl Scan<'_> {
                 known.through = error.through;
             }
             if known.looked_up_in == Lookup::Unknown {
+                known.shown |= error.shown;
                 known.looked_up_in = error.looked_up_in;
             }
             return true;
@@ -333,7 +342,7 @@ impl Scan<'_> {
             self.out.model_class.get_or_insert(class.to_owned());
         }
         self.note("vllm", 0);
-        let error = single::KeyError { key, through: Vec::new(), looked_up_in: Lookup::Model };
+        let error = single::KeyError { key, through: Vec::new(), looked_up_in: Lookup::Model, shown: true };
         if self.out.key_errors.len() < 1000 && !self.out.key_errors.contains(&error) {
             self.out.key_errors.push(error);
         }

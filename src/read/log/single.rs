@@ -12,6 +12,8 @@ pub struct KeyError {
     pub through: Vec<String>,
     /// Where it was looked up, as far as the line of code shows.
     pub looked_up_in: Lookup,
+    /// Whether the text shows where; otherwise the name of the key alone suggests it.
+    pub shown: bool,
 }
 
 /// The dict that a key was looked up in.
@@ -46,7 +48,8 @@ pub(super) fn read(text: &str, marker: usize, behind: usize) -> Option<KeyError>
     if !plausible || key.contains(' ') && through.is_empty() || key.matches(' ').count() > 1 {
         return None;
     }
-    Some(KeyError { key, through, looked_up_in: lookup(text, marker) })
+    let looked_up_in = lookup(text, marker);
+    Some(KeyError { key, through, looked_up_in, shown: looked_up_in != Lookup::Unknown })
 }
 
 /// Takes off quotes and registry names: `'RetinaNet: "EfficientViT_M4: \'a.b\'"'` is `a.b`.
@@ -105,6 +108,14 @@ fn owner(line: &str) -> Lookup {
     const FILE: [&str; 9] =
         ["checkpoint", "ckpt", "pretrain", "torch.load", "load_file", "saved", "weights", "loaded", "state_dict"];
     let line = line.to_ascii_lowercase();
+    // What a lookup gives to a parameter was looked up among the model's, whatever the dict is called.
+    if ["param =", "parameter ="].iter().any(|w| {
+        line.trim_start_matches(['-', '>', ' '])
+            .trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ')
+            .starts_with(w)
+    }) {
+        return Lookup::Model;
+    }
     // What is assigned to was not looked up.
     let right = match line.split_once(" = ") {
         Some((_, right)) if right.contains('[') => right,
@@ -154,6 +165,7 @@ mod tests {
         assert_eq!(of("param = params_dict[name]"), Lookup::Model);
         assert_eq!(of("net.load_state_dict(torch.load(args.ckpt)['model'])"), Lookup::File);
         assert_eq!(of("model_dict[k] = pretrained_dict[k[k.find(\".\") + 1:]]"), Lookup::File);
+        assert_eq!(of("--> 441     param = state_dict[name]"), Lookup::Model);
         assert_eq!(of("x = batch[name]"), Lookup::Unknown);
     }
 

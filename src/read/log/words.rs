@@ -1,6 +1,6 @@
 //! Words around a marker: the way to a list, the key before or behind, the name of a class.
 
-use super::lists::{Style, window};
+use super::lists::{Style, is_bare_key, window};
 use super::squeezed::joined;
 
 /// How far from a marker its shapes and words may stand, in bytes of text.
@@ -62,6 +62,19 @@ pub(super) fn announced(text: &str, behind: usize) -> Option<(usize, Style, &'st
         }
     }
     None
+}
+
+/// The key of ` layer1.0.conv1.weight in state_dict with size …`, which stands bare behind the word "key".
+pub(super) fn single_key(ahead: &str) -> Option<String> {
+    let line = ahead.split('\n').next().unwrap_or("");
+    let (key, rest) = match line.strip_prefix(' ')?.trim_start().split_once(' ') {
+        Some((key, rest)) => (key, rest.trim_start()),
+        None => (line.trim(), ""),
+    };
+    let inner =
+        key.trim_end_matches('.').split_once('.').is_some_and(|(first, rest)| !first.is_empty() && !rest.is_empty());
+    let ends = rest.is_empty() || ["in ", "with ", "of "].iter().any(|word| rest.starts_with(word));
+    (inner && ends && is_bare_key(key) && !key.contains(['/', ':'])).then(|| key.trim_end_matches('.').to_owned())
 }
 
 /// Whether a word may be the name of a class.

@@ -60,6 +60,18 @@ pub(super) fn kernel(from: &[u64], to: &[u64]) -> Option<Reading> {
     Some(Reading::from_to(words, super::list(a), super::list(b), Mend::Lost))
 }
 
+pub(super) fn axes(from: &[u64], to: &[u64]) -> Option<Reading> {
+    let ([o, i, a @ ..], [p, j, b @ ..]) = (from, to) else { return None };
+    let (few, many) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    // The new axis stands before the others (time, height, width) or behind them.
+    let added = many.get(1..) == Some(few) || many.get(..few.len()) == Some(few);
+    if (o, i) != (p, j) || few.len() < 2 || many.len() != few.len() + 1 || !added {
+        return None;
+    }
+    let words = format!("{}-D → {}-D convolutions", a.len(), b.len());
+    Some(Reading::from_to(words, a.len(), b.len(), Mend::Lost))
+}
+
 pub(super) fn queries(from: &[u64], to: &[u64]) -> Option<Reading> {
     let (a, b) = only_first(from, to).filter(|_| from.len() == 2)?;
     Some(Reading::from_to(format!("{a} → {b} queries"), a, b, Mend::Lost))
@@ -134,6 +146,9 @@ mod tests {
     #[test]
     fn kernels_ranks_and_queries() {
         assert_eq!(words(Law::Kernel, &[64, 3, 7, 7], &[64, 3, 3, 3]).as_deref(), Some("kernel 7×7 → 3×3"));
+        assert_eq!(words(Law::Axes, &[8, 4, 3, 3], &[8, 4, 5, 3, 3]).as_deref(), Some("2-D → 3-D convolutions"));
+        assert_eq!(words(Law::Axes, &[8, 4, 3, 3], &[8, 2, 3, 3, 3]), None);
+        assert_eq!(words(Law::Axes, &[8, 4], &[8, 4, 1]), None);
         assert_eq!(words(Law::Rank, &[16, 4096], &[32, 4096]).as_deref(), Some("rank 16 → 32"));
         assert_eq!(words(Law::Queries, &[100, 256], &[10, 256]).as_deref(), Some("100 → 10 queries"));
         assert_eq!(words(Law::Packed, &[262_144, 1], &[256, 2048]).as_deref(), Some("two 4-bit values a byte"));
