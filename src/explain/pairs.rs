@@ -197,29 +197,38 @@ impl Doubts<'_> {
         wanted.all(|w| given.iter().all(|g| self.other_head(g, w)))
     }
 
-    /// Whether nothing but chance brought the members of a group together: no shape, and no two names that end alike.
+    /// Whether nothing but chance brought the members of a group together: no shape, and hardly two names that end alike and
+    /// have a word in common.
     fn is_chance(&self, group: &Ambiguous) -> bool {
         let given: Vec<&Entry<'_>> = group.source.iter().filter_map(|&s| self.given(s)).collect();
         let wanted: Vec<&Entry<'_>> = group.target.iter().filter_map(|&t| self.wanted(t)).collect();
         let shaped = given.iter().chain(&wanted).any(|e| e.shape().is_some());
-        !shaped && wanted.iter().all(|w| given.iter().all(|g| g.key.leaf() != w.key.leaf()))
+        let related = |w: &Entry<'_>, g: &Entry<'_>| {
+            let (here, there) = without_common(g.key.as_str(), w.key.as_str());
+            g.key.leaf() == w.key.leaf() && share(here, there) != Some(false)
+        };
+        let alike = wanted.iter().flat_map(|w| given.iter().map(|g| related(w, g))).filter(|yes| *yes).count();
+        !shaped && alike * 2 < wanted.len() * given.len()
     }
 
     /// Whether both keys lie in heads, and these are of different tasks or built in another way.
     fn other_head(&self, given: &str, wanted: &str) -> bool {
         match (self.head(given), self.head(wanted)) {
-            (Some((task, below)), Some((other, inside))) => task.rule != other.rule || below != inside,
+            // One head under its own name, or the same modules under another one, was renamed and not replaced.
+            (Some((_, _, a)), Some((_, _, b))) if a == b => false,
+            (Some((_, below, _)), Some((_, inside, _))) if below == inside && below.contains('.') => false,
+            (Some((task, below, _)), Some((other, inside, _))) => task.rule != other.rule || below != inside,
             _ => false,
         }
     }
 
-    /// The head that a key lies in, and the name within it.
-    fn head<'k>(&self, key: &'k str) -> Option<(&Head, &'k str)> {
+    /// The head that a key lies in, the name within it, and its own name.
+    fn head<'k>(&self, key: &'k str) -> Option<(&Head, &'k str, &'k str)> {
         let mut rest = key;
         loop {
             let (first, below) = rest.split_once('.')?;
             if let Some(head) = self.rules.head(first) {
-                return Some((head, below));
+                return Some((head, below, first));
             }
             // Wrappers and the name of the larger model stand before it.
             let around = self.rules.wrappers.iter().any(|w| w.segment == first)

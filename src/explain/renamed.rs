@@ -46,9 +46,10 @@ fn code_of_names(how: How) -> bool {
 }
 
 /// Whether a text alone suggests new names for so few of its keys that they are not what is wrong.
-fn minor(case: &Case<'_>, keys: usize) -> bool {
+pub(super) fn minor(case: &Case<'_>, keys: usize) -> bool {
     let plain = |side: &crate::checkpoint::StateDict<'_>| side.entries.iter().filter(|e| e.shape().is_none()).count();
-    case.partial() && keys * 3 < 2 * plain(case.source).min(plain(case.target))
+    let (given, wanted) = (plain(case.source), plain(case.target));
+    case.partial() && (keys * 3 < 2 * given.min(wanted) || keys * 2 < wanted)
 }
 
 fn cause(case: &Case<'_>, how: How, keys: usize) -> Cause {

@@ -118,6 +118,9 @@ fn ambiguous(case: &mut Case<'_>) {
             .by(case.rules.diagnosis(Diagnosis::Ambiguous))
             .confidence(0.5)
             .with("target_keys", keys);
+        if super::renamed::minor(case, keys) {
+            cause.rank = Rank::Harmless;
+        }
         if copies.len() > 1 {
             cause = cause
                 .help("keep the copy that is meant: filter by its prefix and strip it, and leave the others out")

@@ -126,7 +126,7 @@ fn owner(line: &str) -> Lookup {
     let name = name.rsplit([' ', ',', '=']).next().unwrap_or(name);
     if MODEL.iter().any(|w| name.contains(w)) {
         Lookup::Model
-    } else if FILE.iter().any(|w| name.contains(w)) {
+    } else if FILE.iter().any(|w| name.contains(w)) || line.contains("torch.load(") {
         Lookup::File
     } else {
         Lookup::Unknown
