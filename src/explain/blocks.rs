@@ -98,6 +98,20 @@ fn all_blocks(case: &Case<'_>, classes: &HashSet<String>, given: bool) -> usize 
     lists.iter().filter(|(path, _)| classes.contains(&lists::class(path))).map(|(_, numbers)| numbers.len()).sum()
 }
 
+/// Every module of one side within which a tensor is matched.
+fn matched_modules<'a>(case: &Case<'a>, given: bool) -> HashSet<&'a str> {
+    let mut out = HashSet::new();
+    for (source, target) in case.alignment.matches.iter().filter_map(|m| case.pair(m)) {
+        let mut key = if given { source.key.as_str() } else { target.key.as_str() };
+        while let Some((module, _)) = key.rsplit_once('.')
+            && out.insert(module)
+        {
+            key = module;
+        }
+    }
+    out
+}
+
 /// Names of statistics that a norm keeps.
 const STATISTICS: [&str; 3] = ["running_mean", "running_var", "num_batches_tracked"];
 
@@ -112,6 +126,15 @@ pub(super) fn norms(case: &mut Case<'_>) {
         let keeps = |e: &Entry<'_>| e.key.leaf() == "running_mean";
         let both = other.entries.iter().any(keeps);
         if with.len() < 2 || both || others.iter().any(|(_, e)| keeps(e)) {
+            continue;
+        }
+        // Norms of a module of which nothing else is matched are missing with it.
+        let known: HashSet<&str> = matched_modules(case, given);
+        let with: BTreeSet<&str> = match case.partial() {
+            true => with,
+            false => with.into_iter().filter(|m| m.rsplit_once('.').is_none_or(|(p, _)| known.contains(p))).collect(),
+        };
+        if with.len() < 2 {
             continue;
         }
         // Where a text names one side alone, norms of which it names everything are modules that the other side lacks.

@@ -57,11 +57,15 @@ enum Items {
     Tuple(Span),
 }
 
+/// Modules whose versions are looked at.
+const MOST_MODULES: usize = 100_000;
+
 /// A container that is made only when a tensor is found below it.
 struct Pending {
     name: Box<str>,
     parent: Option<usize>,
     real: Option<u32>,
+    version: Option<u32>,
 }
 
 pub(super) struct Walk<'a> {
@@ -93,7 +97,7 @@ pub(super) fn walk(heap: &Heap, world: &TorchWorld, classes: Option<&Classes>, r
         world,
         classes,
         out,
-        pending: vec![Pending { name: "".into(), parent: None, real: Some(0) }],
+        pending: vec![Pending { name: "".into(), parent: None, real: Some(0), version: None }],
         work: Vec::new(),
         on_path: HashSet::new(),
         seen: HashMap::new(),
@@ -198,6 +202,15 @@ impl<'a> Walk<'a> {
         match value {
             Value::Dict(id) => {
                 let container = if depth == 0 { container } else { self.child(&path, container) };
+                let version = self.version(id);
+                if let Some(pending) = self.pending.get_mut(container) {
+                    pending.version = version;
+                }
+                if depth == 0
+                    && let Some(top) = self.out.containers.first_mut()
+                {
+                    top.version = version;
+                }
                 self.dict(id, path, container, depth);
             }
             Value::Object(id) => self.object(id, &path, container, depth, in_module),
@@ -217,9 +230,23 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// The highest version of a module in the `_metadata` of a state_dict.
+    fn version(&self, dict: u32) -> Option<u32> {
+        let Value::Dict(attributes) = *self.heap.dict_states.get(&dict)? else { return None };
+        let Value::Dict(modules) = self.heap.lookup(attributes, "_metadata")? else { return None };
+        let of = |value| match value {
+            Value::Dict(module) => match self.heap.lookup(module, "version")? {
+                Value::Int(version) => u32::try_from(version).ok(),
+                _ => None,
+            },
+            _ => None,
+        };
+        self.heap.dict(modules).take(MOST_MODULES).filter_map(|(_, value)| of(value)).max()
+    }
+
     /// A new container below `parent`.
     fn child(&mut self, path: &str, parent: usize) -> usize {
-        self.pending.push(Pending { name: path.into(), parent: Some(parent), real: None });
+        self.pending.push(Pending { name: path.into(), parent: Some(parent), real: None, version: None });
         self.pending.len() - 1
     }
 
@@ -241,7 +268,8 @@ impl<'a> Walk<'a> {
             let number = self.out.containers.len() as u32;
             if let Some(pending) = self.pending.get_mut(index) {
                 pending.real = Some(number);
-                self.out.containers.push(Container { name: pending.name.clone(), parent: Some(real), tensors: 0 });
+                let (name, version) = (pending.name.clone(), pending.version);
+                self.out.containers.push(Container { name, parent: Some(real), tensors: 0, version });
             }
             real = number;
         }
