@@ -61,13 +61,13 @@ fn nested(groups: Vec<(Around, Vec<u32>)>) -> Vec<(Around, Vec<u32>)> {
     let mut out: Vec<(Around, Vec<u32>)> = Vec::new();
     for (around, claims) in groups {
         let within = |a: &[usize], b: &[usize]| !a.is_empty() && a.iter().all(|w| b.contains(w));
-        let same = out.iter_mut().find(|(known, _)| {
-            let (more, less) = (&around, known);
+        let once_more = |less: &Around, more: &Around| {
             (more.given == less.given && more.wanted == less.wanted)
                 && (within(&less.given_wrappers, &more.given_wrappers) && less.wanted_wrappers == more.wanted_wrappers
                     || within(&less.wanted_wrappers, &more.wanted_wrappers)
                         && less.given_wrappers == more.given_wrappers)
-        });
+        };
+        let same = out.iter_mut().find(|(known, _)| once_more(known, &around) || once_more(&around, known));
         match same {
             Some((known, list)) => {
                 for (theirs, ours) in [
