@@ -42,7 +42,25 @@ pub fn explain_text(log: &LogReport, mut causes: Vec<Finding>, rules: &RuleSet) 
     out.sort_by_key(|f| std::cmp::Reverse(f.severity));
     out.dedup_by(|a, b| a.message == b.message);
     out.truncate(MOST);
+    if log.truncated && !out.is_empty() {
+        out.push(Finding::new(
+            "CK043",
+            Severity::Note,
+            "the text leaves keys out (`...`): what is said of how many and of all holds for those that it names",
+            "give the files: ckdiff explain LOG --source FILE --target expected.json",
+        ));
+    }
     out
+}
+
+/// What to say of a text in which nothing was recognised.
+pub fn nothing_known() -> Finding {
+    Finding::new(
+        "CK042",
+        Severity::Note,
+        "nothing in the text is an error of loading weights that is known here",
+        "give the part with the exception, or compare the two sides: ckdiff SOURCE TARGET",
+    )
 }
 
 /// `Trying to set a tensor of shape … in "weight"`: the module is not named, but tables of so many rows are vocabularies.

@@ -51,7 +51,7 @@ pub fn text(report: &Explained<'_>, style: &Style, out: &mut dyn Write) -> io::R
     let name = if report.path == Path::new("-") { "text".to_owned() } else { report.path.display().to_string() };
     writeln!(out, "{}  {}", style.paint(Tone::Title, &escaped(&name)), escaped(&summary(report.log)))?;
     if report.findings.is_empty() {
-        writeln!(out, "\n{}", nothing(report.log))?;
+        writeln!(out, "\nthe text names no key that is missing, unexpected or of another shape")?;
         return Ok(());
     }
     writeln!(out)?;
@@ -115,15 +115,6 @@ fn summary(log: &LogReport) -> String {
     format!("{form}{class}{counts}{cut}")
 }
 
-/// What to say when there is no cause to name.
-fn nothing(log: &LogReport) -> &'static str {
-    if log.is_empty() {
-        "nothing in the text is an error of loading weights that is known here; give the part with the exception, or compare the two sides: ckdiff SOURCE TARGET"
-    } else {
-        "the text names no key that is missing, unexpected or of another shape"
-    }
-}
-
 /// What a text alone cannot tell, and what would.
 fn doubts(report: &Explained<'_>) -> String {
     let log = report.log;
@@ -132,9 +123,6 @@ fn doubts(report: &Explained<'_>) -> String {
         return String::new();
     }
     let mut what = Vec::new();
-    if log.truncated {
-        what.push("the lists are cut short");
-    }
     if log.folded {
         what.push("ranges of the table may hide gaps");
     }
