@@ -5,6 +5,7 @@
 
 mod names;
 mod objects;
+mod versions;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -56,9 +57,6 @@ enum Items {
     List(u32),
     Tuple(Span),
 }
-
-/// Modules whose versions are looked at.
-const MOST_MODULES: usize = 100_000;
 
 /// A container that is made only when a tensor is found below it.
 struct Pending {
@@ -202,7 +200,7 @@ impl<'a> Walk<'a> {
         match value {
             Value::Dict(id) => {
                 let container = if depth == 0 { container } else { self.child(&path, container) };
-                let version = self.version(id);
+                let version = versions::highest(self.heap, id);
                 if let Some(pending) = self.pending.get_mut(container) {
                     pending.version = version;
                 }
@@ -228,20 +226,6 @@ impl<'a> Walk<'a> {
             Part::Broken(why) => Some(Cow::Owned(Tensor::wrong(why.clone()))),
             _ => None,
         }
-    }
-
-    /// The highest version of a module in the `_metadata` of a state_dict.
-    fn version(&self, dict: u32) -> Option<u32> {
-        let Value::Dict(attributes) = *self.heap.dict_states.get(&dict)? else { return None };
-        let Value::Dict(modules) = self.heap.lookup(attributes, "_metadata")? else { return None };
-        let of = |value| match value {
-            Value::Dict(module) => match self.heap.lookup(module, "version")? {
-                Value::Int(version) => u32::try_from(version).ok(),
-                _ => None,
-            },
-            _ => None,
-        };
-        self.heap.dict(modules).take(MOST_MODULES).filter_map(|(_, value)| of(value)).max()
     }
 
     /// A new container below `parent`.
