@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::checkpoint::{DtypeKind, StateDict};
+use crate::checkpoint::{DtypeKind, Shape, StateDict};
 use crate::rules::lexicon::{Lexicon, Role};
 
+use super::counting::Cut;
 use super::words::{Name, Token, Words};
 
 /// One tensor, a stack of tensors, or a part of one.
@@ -30,8 +31,9 @@ pub(crate) fn units(side: &StateDict<'_>, words: &mut Words) -> Vec<Unit> {
     let mut stacks: HashMap<Vec<Token>, usize, foldhash::fast::RandomState> = HashMap::default();
     let mut out: Vec<Unit> = Vec::with_capacity(side.entries.len());
     let mut indices: Vec<Vec<u32>> = Vec::new();
-    for (i, entry) in side.entries.iter().enumerate() {
-        let (tokens, last) = words.tokenize(entry.key.as_str());
+    let cuts = super::counting::from_one(side.entries.iter().map(|e| e.key.as_str()), words);
+    for (i, (entry, cut)) in side.entries.iter().zip(cuts).enumerate() {
+        let Cut { tokens, last } = cut;
         let at = expert.and_then(|e| index_after(&tokens, e, words));
         let shape = entry.shape().map(|s| s.dims().to_vec());
         if let Some(at) = at {
@@ -198,7 +200,7 @@ fn families(units: &[Unit], concepts: &[u32], words: &mut Words) -> Vec<Family> 
     out
 }
 
-/// Whether tensors of these shapes, joined along one axis, make `whole` (dimensions in any order).
+/// Whether tensors of these shapes, joined along one axis, make `whole` (dimensions in any order, neighbours joined or not).
 fn fits(whole: &[u64], parts: &[Vec<u64>]) -> bool {
     let numel = |s: &[u64]| s.iter().fold(1u64, |n, &d| n.saturating_mul(d));
     let total = numel(whole);
@@ -213,6 +215,11 @@ fn fits(whole: &[u64], parts: &[Vec<u64>]) -> bool {
             }
             let mut cut = whole.to_vec();
             cut[axis] = (share / total as u128) as u64;
+            // Flax keeps the projections of heads as `[in, heads, width]`, and their biases as `[heads, width]`.
+            let turned: Vec<u64> = cut.iter().rev().copied().collect();
+            if p.len() == cut.len() + 1 && (Shape::joins(p, &cut) || Shape::joins(p, &turned)) {
+                return true;
+            }
             let mut have = p.clone();
             cut.sort_unstable();
             have.sort_unstable();

@@ -1,6 +1,6 @@
 //! Names as words: a key is cut into tokens, and the lexicon says which tokens mean the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::rules::lexicon::{Lexicon, Role};
 
@@ -113,6 +113,8 @@ pub(crate) struct Words {
     texts: Vec<String>,
     ids: HashMap<String, u32, foldhash::fast::RandomState>,
     phrases: Phrases<Vec<u32>>,
+    /// Words that phrases end with, followed by a 1.
+    counted: HashSet<u32, foldhash::fast::RandomState>,
     /// Phrases of leaves, last token first.
     leaves: Phrases<(Role, bool)>,
     pub(crate) concepts: HashMap<String, u32>,
@@ -173,6 +175,7 @@ impl Words {
             texts: Vec::new(),
             ids: HashMap::default(),
             phrases: Phrases { next: HashMap::default(), ends: Vec::new() },
+            counted: HashSet::default(),
             leaves: Phrases { next: HashMap::default(), ends: Vec::new() },
             concepts: HashMap::new(),
             classes: Vec::new(),
@@ -189,6 +192,9 @@ impl Words {
                     true => vec![words.token_for(form)],
                     false => words.tokenize(form).0,
                 };
+                if let [.., Token::Word(word), Token::Number(1)] = *phrase {
+                    words.counted.insert(word);
+                }
                 let meanings = words.phrases.node(phrase.into_iter()).get_or_insert_default();
                 if !meanings.contains(&id) {
                     meanings.push(id);
@@ -224,11 +230,18 @@ impl Words {
 
     /// Cuts a key into tokens; the second value says where the last segment begins.
     pub(crate) fn tokenize(&mut self, key: &str) -> (Vec<Token>, usize) {
-        let mut last = 0;
+        let (tokens, last, _) = self.tokenize_with_starts(key);
+        (tokens, last)
+    }
+
+    /// As [`Words::tokenize`]; the third value has a bit for each of the first 63 tokens that begins a segment.
+    pub(crate) fn tokenize_with_starts(&mut self, key: &str) -> (Vec<Token>, usize, u64) {
+        let (mut last, mut starts) = (0, 0);
         let mut out = Vec::with_capacity(12);
         for (text, segment) in tokens(key) {
             if segment {
                 last = out.len();
+                starts |= 1 << last.min(63);
             }
             out.push(if text.as_bytes()[0].is_ascii_digit() {
                 Token::Number(text.parse().unwrap_or(u32::MAX - 1))
@@ -236,7 +249,17 @@ impl Words {
                 Token::Word(self.intern(text))
             });
         }
-        (out, last)
+        (out, last, starts)
+    }
+
+    /// Whether the lexicon numbers this word from 1: `norm1`, `fc1`.
+    pub(crate) fn counts(&self, word: u32) -> bool {
+        self.counted.contains(&word)
+    }
+
+    /// Whether this is a phrase of the lexicon.
+    pub(crate) fn knows(&self, phrase: &[Token]) -> bool {
+        self.phrases.exact(phrase).is_some()
     }
 
     /// Reads the tokens of a key; `last_segment` says where its last segment begins.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::insert;
 use super::names::{Names, found};
 use crate::align::{Alignment, Ambiguous, How, Match, Step};
-use crate::checkpoint::{Shape, StateDict};
+use crate::checkpoint::{SEPARATORS, Shape, StateDict};
 
 /// Takes keys out of undecided groups that names decide.
 pub(super) fn settle(out: &mut Alignment, source: &StateDict<'_>, target: &StateDict<'_>) {
@@ -89,7 +89,7 @@ pub(super) fn held_together(out: &mut Alignment, source: &StateDict<'_>, target:
     for &t in &out.missing {
         let entry = &target.entries[t as usize];
         let key = entry.key.as_str();
-        let module = key.rmatch_indices('.').find_map(|(at, _)| names.modules.get(&key[..at]).copied());
+        let module = key.rmatch_indices(SEPARATORS).find_map(|(at, _)| names.modules.get(&key[..at]).copied());
         if let Some(module) = module {
             parts.entry((module, entry.key.leaf(), entry.shape())).or_default().push(t);
         }
@@ -99,7 +99,7 @@ pub(super) fn held_together(out: &mut Alignment, source: &StateDict<'_>, target:
         let (Some(numel), true) = (numel, targets.len() > 1) else { continue };
         let below = |s: &&u32| {
             let key = source.entries[**s as usize].key.as_str();
-            key.strip_prefix(module).is_some_and(|rest| rest.starts_with('.'))
+            key.strip_prefix(module).is_some_and(|rest| rest.starts_with(SEPARATORS))
         };
         let whole: Vec<u32> = wholes.get(&(leaf, numel)).into_iter().flatten().filter(below).copied().collect();
         if let &[s] = whole.as_slice() {
