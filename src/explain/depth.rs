@@ -29,7 +29,7 @@ pub(super) fn explain(case: &mut Case<'_>) {
     if missing.is_empty() && unexpected.is_empty() {
         return;
     }
-    let longer = if case.partial() { from_text(&missing, &unexpected) } else { from_lists(case) };
+    let longer = if case.partial() { from_text(case, &missing, &unexpected) } else { from_lists(case) };
     if longer.is_empty() {
         return;
     }
@@ -146,7 +146,10 @@ fn alike(case: &Case<'_>, found: &[Longer<'_>]) -> Vec<bool> {
 
 /// Reads depths off lists of keys in which what both sides have is not named: numbers from `k` on are there on one side
 /// only, and nothing below `k` is, so `k` is the depth of the other.
-fn from_text<'a>(missing: &[(u32, Entry<'a>)], unexpected: &[(u32, Entry<'a>)]) -> Vec<Longer<'a>> {
+fn from_text<'a>(case: &Case<'a>, missing: &[(u32, Entry<'a>)], unexpected: &[(u32, Entry<'a>)]) -> Vec<Longer<'a>> {
+    // A block of which a tensor has another size is on both sides.
+    let resized = case.resized();
+    let both = lists::of(resized.iter().map(|r| r.target.key.as_str()));
     let keys = |side: &[(u32, Entry<'a>)]| side.iter().map(|(_, e)| e.key.as_str()).collect::<Vec<&'a str>>();
     let (missing, unexpected) = (keys(missing), keys(unexpected));
     let (wanted, given) = (lists::of(missing.iter().copied()), lists::of(unexpected.iter().copied()));
@@ -164,6 +167,7 @@ fn from_text<'a>(missing: &[(u32, Entry<'a>)], unexpected: &[(u32, Entry<'a>)]) 
             if first == 0
                 || !whole
                 || !beyond.is_empty()
+                || both.get(path).is_some_and(|there| there.iter().any(|&n| n >= first))
                 || within
                 || numbers.len() * below.len() < 4
                 || below.len() < 2

@@ -174,7 +174,8 @@ fn lone_key(error: &KeyError, log: &LogReport, rules: &RuleSet) -> Option<Findin
     }
     let key = &error.key;
     let in_model = error.looked_up_in == Lookup::Model;
-    if !key.contains('.') && !in_model {
+    // A name without a dot, or one that is neither known as a tensor's nor was looked up among tensors.
+    if !in_model && (!key.contains('.') || error.looked_up_in == Lookup::Unknown) {
         return None;
     }
     let starts = |prefix: &str| {

@@ -31,7 +31,8 @@ pub(super) fn run(cli: &Cli, args: &ExplainArgs, style: &Style, out: &mut dyn Wr
     let differences = compare(&source, &target, &alignment);
     let causes = explain(&source, &target, &alignment, &differences, &rules);
     let mut findings = explain_text(&log, causes, &rules);
-    let unknown = log.is_empty() && findings.is_empty();
+    let listed = !(log.missing_keys.is_empty() && log.unexpected_keys.is_empty() && log.size_mismatches.is_empty());
+    let unknown = findings.is_empty() && (log.is_empty() || !log.key_errors.is_empty() && !listed);
     if unknown {
         findings.push(nothing_known());
     }

@@ -53,7 +53,7 @@ impl LogReport {
     /// Decides of lone keys whether the checkpoint or the model lacks them, where the traceback did not show it.
     pub(super) fn place_lone_keys(&mut self, rules: &RuleSet) {
         for error in &mut self.key_errors {
-            if error.looked_up_in != Lookup::Unknown || !error.key.contains('.') {
+            if error.looked_up_in != Lookup::Unknown || !is_parameter(&error.key, rules) {
                 continue;
             }
             let starts = |prefix: &str| error.key.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'));
@@ -74,6 +74,16 @@ impl LogReport {
             }
         }
     }
+}
+
+/// Whether a dotted name is one of a tensor, and not of a file, a setting or a column of a table.
+fn is_parameter(key: &str, rules: &RuleSet) -> bool {
+    let numbered = || key.split('.').any(|segment| segment.parse::<u64>().is_ok());
+    let known = || {
+        let leaf = key.rsplit('.').next().unwrap_or("");
+        rules.lexicon.is_leaf(leaf) || RESIZED.contains(&leaf)
+    };
+    key.contains('.') && !key.contains([' ', '/']) && (known() || numbered())
 }
 
 /// Tables whose model side loaders look up to resize the file's (`self.state_dict()[key]`).

@@ -99,13 +99,23 @@ pub(super) fn head_size(from: &[u64], to: &[u64]) -> Option<Reading> {
 }
 
 pub(super) fn packed(from: &[u64], to: &[u64]) -> Option<Reading> {
-    let [bytes, 1] = *from else { return None };
-    let wanted = to.iter().try_fold(1u64, |n, &d| n.checked_mul(d))?;
-    (bytes.checked_mul(2) == Some(wanted)).then(|| Reading {
-        words: "two 4-bit values a byte".into(),
-        facts: Vec::new(),
-        mend: Mend::Lost,
-    })
+    let words = match (values_in(from, to), values_in(to, from)) {
+        (Some(how), _) => how.to_owned(),
+        (_, Some(how)) => format!("{how}, which the model packs and the checkpoint does not,"),
+        _ => return None,
+    };
+    Some(Reading { words, facts: Vec::new(), mend: Mend::Lost })
+}
+
+/// How a matrix lies in a tensor of the first shape: bytes in one column, or words in tiles of 32 × 4.
+fn values_in(packed: &[u64], matrix: &[u64]) -> Option<&'static str> {
+    let count = |dims: &[u64]| dims.iter().try_fold(1u64, |n, &d| n.checked_mul(d));
+    let (each, words) = match *packed {
+        [_, 1] => (2, "two 4-bit values a byte"),
+        [_, _, 32, 4] => (8, "eight 4-bit values a number, in tiles"),
+        _ => return None,
+    };
+    (count(packed)?.checked_mul(each) == count(matrix)).then_some(words)
 }
 
 #[cfg(test)]
@@ -152,5 +162,8 @@ mod tests {
         assert_eq!(words(Law::Rank, &[16, 4096], &[32, 4096]).as_deref(), Some("rank 16 → 32"));
         assert_eq!(words(Law::Queries, &[100, 256], &[10, 256]).as_deref(), Some("100 → 10 queries"));
         assert_eq!(words(Law::Packed, &[262_144, 1], &[256, 2048]).as_deref(), Some("two 4-bit values a byte"));
+        let tiles = words(Law::Packed, &[512, 32, 32, 4], &[4096, 4096]);
+        assert_eq!(tiles.as_deref(), Some("eight 4-bit values a number, in tiles"));
+        assert!(words(Law::Packed, &[256, 2048], &[262_144, 1]).is_some_and(|w| w.contains("which the model packs")));
     }
 }
