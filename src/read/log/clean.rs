@@ -149,14 +149,14 @@ fn strip_prefixes(line: &str) -> &str {
             r"|[ \t]*\((?:[\w.:-]+ ){0,4}(?:pid|ip)=[\w ,.:=-]+\)[ ]?",              // ray, vLLM
             r"|\d{1,4}:[ ]",                                                           // srun --label
             r"|#\d{1,4} \d+\.\d{1,4} ",                                            // docker buildx
-            r"|\[?\d{4}[-/]\d\d[-/]\d\d[T _]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?[ ]*(?:[-|:]{1,2}[ ]+)?",
-            r"|\[?\d\d[-/]\d\d(?:[-/]\d{2,4})?[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?\]?[ ]*(?:[-|:]{1,2}[ ]+)?",
-            r"|\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?[ ]*(?:[-|:]{1,2}[ ]+)?",
+            r"|[ \t]*\[?\d{4}[-/]\d\d[-/]\d\d[T _]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?[ ]*(?:[-|:]{1,2}[ ]+)?",
+            r"|[ \t]*\[?\d\d[-/]\d\d(?:[-/]\d{2,4})?[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?\]?[ ]*(?:[-|:]{1,2}[ ]+)?",
+            r"|[ \t]*\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?[ ]*(?:[-|:]{1,2}[ ]+)?",
             r"|[\w.:-]+[ ]-[ ](?:DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL)[ ]-[ ]",
-            r"|\[?(?:DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL)\]?[ ]*(?:[:|-][ ]+|[ ]+)(?:\[[\w./<>-]+(?::\d+)?\][ ]?:?[ ]?)?",
+            r"|[ \t]*\[?(?:DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL)\]?[ ]*(?:[:|-][ ]+|[ ]+)(?:\[[\w./<>-]+(?::\d+)?\][ ]?:?[ ]?)?",
             r"|\[[\w./-]+:\d+\][ ]?",                                     // vLLM, Transformers
             r"|[\w./-]+\.(?:py|cc|cpp|rs|go):\d+\][ ]?",                    // vLLM before 0.9, what is left of glog's
-            r"|[DIWEF]\d{4} \d\d:\d\d:\d\d\.\d+[ ]+\d+[ ]",               // glog, absl
+            r"|[ \t]*[DIWEF]\d{4} \d\d:\d\d:\d\d\.\d+[ ]+\d+[ ]",               // glog, absl
             r"|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [\w.-]+ [\w./@-]+(?:\[\d+\])?: ", // syslog, journalctl
             r"|##\[(?:error|warning|group|debug)\]",                       // workflows
             r"|[ \t]*(?u:[│┃║╎▌])[ ]?",                                                     // boxes

@@ -230,13 +230,18 @@ impl Scan<'_> {
     fn key_at(&self, place: Where, found: Found, behind: usize, from: usize) -> Option<String> {
         let text = self.clean();
         let key = match place {
-            Where::Behind => first_word(window(text, behind, REACH)),
+            Where::Behind => {
+                let ahead = window(text, behind, REACH);
+                let quoted = ahead.trim_start_matches([' ', ':']).starts_with(['"', '\'', '`']);
+                first_word(ahead, behind - line_start(text, behind))
+                    .filter(|word| quoted || word.contains(['.', '_', '/']) || found.form == "load-state-dict")
+            }
             Where::Before => last_word(text, self.squeezed.origin(found.start)),
             Where::After(words) => {
                 let ahead = window(text, from, REACH);
                 let at = ahead.find(words.strip_prefix("forkey").map_or(words, |_| "for key"))?;
                 let length = if words == "forkey" { "for key".len() } else { words.len() };
-                first_word(ahead.get(at + length..)?)
+                first_word(ahead.get(at + length..)?, 0)
             }
             Where::Since(words) => {
                 let start = found.start.saturating_sub(REACH);
@@ -336,7 +341,7 @@ impl Scan<'_> {
     /// `There is no module or parameter named 'model' in Mamba2ForCausalLM`: the checkpoint has it, the model does not.
     fn no_module(&mut self, behind: usize) -> bool {
         let ahead = window(self.clean(), behind, REACH);
-        let Some(key) = first_word(ahead).filter(|k| is_bare_key(k)) else { return false };
+        let Some(key) = first_word(ahead, 0).filter(|k| is_bare_key(k)) else { return false };
         let class = ahead.split_once(" in ").and_then(|(_, rest)| rest.split([' ', '\n', '"', '\'']).next());
         if let Some(class) = class.map(|c| c.trim_end_matches('.')).filter(|c| is_class(c)) {
             self.out.model_class.get_or_insert(class.to_owned());

@@ -33,7 +33,10 @@ const LONGEST: usize = 2000;
 /// Reads what stands behind `KeyError:`. `None` where it is no key (a sentence, a number).
 pub(super) fn read(text: &str, marker: usize, behind: usize) -> Option<KeyError> {
     let ahead = window(text, behind, LONGEST);
-    let mut lines = ahead.trim_start_matches([' ', '\t']).split('\n');
+    let ahead = ahead.trim_start_matches([' ', '\t']);
+    // A terminal may have broken the line right behind the colon.
+    let ahead = ahead.strip_prefix('\n').map(str::trim_start).filter(|a| a.starts_with(['"', '\''])).unwrap_or(ahead);
+    let mut lines = ahead.split('\n');
     let mut message = lines.next().unwrap_or("").trim_end().to_owned();
     let quote = message.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     // A terminal may have broken it: it ends with the quote it began with.
@@ -89,7 +92,9 @@ fn lookup(text: &str, marker: usize) -> Lookup {
         .rev()
         .take(30)
         .find(|l| l.trim_start().starts_with("-->") || l.trim_start().starts_with("---->"));
-    let line = arrow.or_else(|| before.lines().rev().filter(code).nth(usize::from(!before.ends_with('\n'))));
+    // What stands on the line of the error itself, before it, is no code.
+    let same_line = before.rsplit('\n').next().is_some_and(|l| !l.trim().is_empty());
+    let line = arrow.or_else(|| before.lines().rev().filter(code).nth(usize::from(same_line)));
     line.map_or(Lookup::Unknown, owner)
 }
 
@@ -167,6 +172,9 @@ mod tests {
         assert_eq!(of("model_dict[k] = pretrained_dict[k[k.find(\".\") + 1:]]"), Lookup::File);
         assert_eq!(of("--> 441     param = state_dict[name]"), Lookup::Model);
         assert_eq!(of("x = batch[name]"), Lookup::Unknown);
+        let indented = "      File \"x.py\", line 3, in f\n        param = params_dict[name]\n    KeyError: 'a.b'\n";
+        assert_eq!(super::tests::of(indented).unwrap().looked_up_in, Lookup::Model);
+        assert_eq!(super::tests::of("KeyError:\n'layers.0.w'\n").unwrap().key, "layers.0.w");
     }
 
     #[test]

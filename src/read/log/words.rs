@@ -85,9 +85,13 @@ pub(super) fn is_class(name: &str) -> bool {
         && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
 }
 
+/// The narrowest terminal that is believed to have broken a word in two, in columns.
+const NARROWEST: usize = 72;
+
 /// The first word of a piece of text: in quotes, or up to a colon, comma, bracket or blank; line breaks do not end it where
-/// something that ends it follows.
-pub(super) fn first_word(text: &str) -> Option<String> {
+/// something that ends it follows, or where the line is as long as a terminal is wide. `columns` stand before the text.
+pub(super) fn first_word(text: &str, columns: usize) -> Option<String> {
+    let whole = text;
     let text = text.trim_start_matches([' ', '\t', ':', '=']);
     if let Some(quote) = text.chars().next().filter(|c| matches!(c, '"' | '\'' | '`')) {
         let inner = text.get(1..)?;
@@ -98,7 +102,17 @@ pub(super) fn first_word(text: &str) -> Option<String> {
     let word = text.get(..end)?;
     let word = match text.as_bytes().get(end) {
         Some(b':' | b',') => word,
-        _ => word.split('\n').next().unwrap_or(""),
+        _ => {
+            let first = word.split('\n').next().unwrap_or("");
+            let width = columns + (whole.len() - text.len()) + first.len();
+            let rest = text.get(first.len()..).and_then(|r| r.strip_prefix('\n')).unwrap_or("");
+            let next = rest.split('\n').next().unwrap_or("").trim_end();
+            let broken = width >= NARROWEST && !next.is_empty() && next.len() <= width;
+            if broken && is_bare_key(&format!("a{next}")) && !first.is_empty() {
+                return Some(format!("{first}{next}"));
+            }
+            first
+        }
     };
     Some(joined(word))
 }

@@ -98,7 +98,7 @@ fn goes_on(text: &str, at: usize, width: usize, open: bool, listed: bool, full: 
     let line = ahead.split('\n').next().unwrap_or("").trim_end();
     let words = line.trim_start();
     let keys = words.split(',').all(|w| w.trim().is_empty() || is_bare_key(w.trim().trim_end_matches('.')));
-    let fits = open || (width >= 60 && listed && line.len() <= width + 60);
+    let fits = open || ((width >= 60 && listed || width >= 72) && line.len() <= width + 60);
     // The rest of a last key has neither comma nor dot; it is believed where two lines before it were equally wide.
     !words.is_empty() && (words.contains([',', '.']) || full) && keys && fits
 }
