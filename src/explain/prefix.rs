@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::Remedy;
 use super::case::{Case, Cause, Rank, some};
-use crate::rules::{Diagnosis, Place, RuleSet};
+use crate::read::log::MODEL_CLASS;
+use crate::rules::{Diagnosis, Place, RuleSet, Wrapper};
 
 /// What separates a source key from its target key, apart from the end they share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -220,10 +221,14 @@ pub(super) fn explain_one_side(case: &mut Case<'_>) {
     if unexpected.iter().all(|(_, e)| case.rules.buffers.contains(e.key)) {
         return;
     }
+    let named = case.target.checkpoint.metadata.iter().find(|(name, _)| name == MODEL_CLASS);
+    let class = named.map(|(_, class)| class.as_str());
     let mut by_wrapper: HashMap<usize, Vec<u32>> = HashMap::new();
     for (difference, entry) in &unexpected {
         for wrapper in case.rules.unwrap(entry.key.module()).0 {
-            let tool = case.rules.wrappers.get(wrapper).is_some_and(|w| w.place == Place::Anywhere);
+            // A model that is wrapped itself has the segment in all its keys.
+            let own = |w: &Wrapper| w.classes.iter().any(|c| Some(c.as_str()) == class);
+            let tool = case.rules.wrappers.get(wrapper).is_some_and(|w| w.place == Place::Anywhere && !own(w));
             let list = by_wrapper.entry(wrapper).or_default();
             if tool && list.last() != Some(difference) {
                 list.push(*difference);

@@ -180,6 +180,8 @@ fn bracketed(text: &str, from: usize) -> Option<KeyList> {
                 break;
             }
             Some(b',') => at += 1,
+            // Quotes within quotes are escaped.
+            Some(b'\\') if matches!(bytes.get(at + 1), Some(b'"' | b'\'')) => at += 1,
             Some(b'(') if close == b'}' || close == b']' => match tuple(text, at) {
                 Some((key, after)) => {
                     out.keys.push(key);

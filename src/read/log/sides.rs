@@ -7,6 +7,9 @@ use super::{LogReport, Lookup};
 use crate::checkpoint::{Checkpoint, Format, Role, Shape, StateDict, TensorInfo};
 use crate::rules::RuleSet;
 
+/// Under this name the class that an error text names stands in the metadata of the model's side.
+pub const MODEL_CLASS: &str = "model_class";
+
 impl LogReport {
     /// The checkpoint's and the model's keys that the text names, with the shapes it gives.
     pub fn sides(&self, path: &Path) -> (Checkpoint, Checkpoint) {
@@ -19,7 +22,9 @@ impl LogReport {
             let shaped = shaped(source).map(|(key, shape)| (key.to_owned(), shape));
             checkpoint(path, plain.into_iter().chain(shaped))
         };
-        (build(plain(&given), true), build(plain(&wanted), false))
+        let (source, mut target) = (build(plain(&given), true), build(plain(&wanted), false));
+        target.metadata.extend(self.model_class.clone().map(|class| (MODEL_CLASS.to_owned(), class)));
+        (source, target)
     }
 
     /// The model's keys, rebuilt from a real checkpoint: what it has, less what was unexpected, with what was missing.
