@@ -29,7 +29,13 @@ pub(super) fn explain(case: &mut Case<'_>) {
         return;
     }
     let words = case.rules.words(Diagnosis::CutKey);
-    let pairs = pairs(&sides, words);
+    let mut pairs = pairs(&sides, words);
+    // `norm` for `layernorm` is another name: what is left of a word is no word of its own.
+    let word = |name: &str| case.rules.lexicon.concepts.iter().any(|c| c.forms.iter().any(|form| form == name));
+    pairs.retain(|(given, wanted)| {
+        let tail = given.len() < wanted.len() && wanted.ends_with(given);
+        !(tail && word(given.split('.').next().unwrap_or("")))
+    });
     // Where most keys are cut, matches by structure are chance; among many that were renamed otherwise, `norm` for
     // `layernorm` is a rename as well.
     let most = pairs.len() * 2 >= sides.given.len().min(sides.wanted.len());

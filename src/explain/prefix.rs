@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::Remedy;
 use super::case::{Case, Cause, Rank, some};
+use crate::checkpoint::StateDict;
 use crate::read::log::MODEL_CLASS;
 use crate::rules::{Diagnosis, Place, RuleSet, Wrapper};
 
@@ -49,7 +50,10 @@ pub(super) fn explain(case: &mut Case<'_>) {
         let wraps = tools(&around.given_wrappers) || tools(&around.wanted_wrappers);
         // `model.` before a minority, where the rest was renamed below it, is part of the renaming.
         let attribute = !around.given_wrappers.is_empty() || !around.wanted_wrappers.is_empty();
-        if wraps || claims.len() * if attribute { 2 } else { 20 } >= most {
+        // Where a text leaves most keys unexplained, a prefix before some is chance.
+        let plain = |side: &StateDict<'_>| side.entries.iter().filter(|e| e.shape().is_none()).count();
+        let chance = case.partial() && claims.len() * 4 < plain(case.source).min(plain(case.target));
+        if wraps || !chance && claims.len() * if attribute { 2 } else { 20 } >= most {
             let cause = cause(case, &around, claims.len());
             case.claim(claims, cause);
         }

@@ -45,11 +45,15 @@ fn code_of_names(how: How) -> bool {
     matches!(how, How::Renamed | How::Identical)
 }
 
+const DOZEN: usize = 12;
+
 /// Whether a text alone suggests new names for so few of its keys that they are not what is wrong.
 pub(super) fn minor(case: &Case<'_>, keys: usize) -> bool {
     let plain = |side: &crate::checkpoint::StateDict<'_>| side.entries.iter().filter(|e| e.shape().is_none()).count();
     let (given, wanted) = (plain(case.source), plain(case.target));
-    case.partial() && (keys * 3 < 2 * given.min(wanted) || keys * 2 < wanted)
+    // A dozen renames are none by chance; of keys by the hundred, a quarter must be explained.
+    let few = keys < DOZEN && (keys * 3 < 2 * given.min(wanted) || keys * 2 < wanted);
+    case.partial() && (few || keys * 4 < given.min(wanted))
 }
 
 fn cause(case: &Case<'_>, how: How, keys: usize) -> Cause {

@@ -89,13 +89,18 @@ fn unnamed_table(finding: &mut Finding, log: &LogReport) {
 fn tied_output(finding: &mut Finding, log: &LogReport, rules: &RuleSet) {
     let alone = log.unexpected_keys.is_empty() && log.size_mismatches.is_empty() && !log.truncated;
     let key = |k: &str| rules.tied.iter().find(|t| t.absent.contains(crate::checkpoint::Key(k)));
-    let [only] = log.missing_keys.as_slice() else { return };
-    if let Some(tied) = key(only).filter(|_| alone && matches!(finding.code, "CK101" | "CK107")) {
+    let [first, rest @ ..] = log.missing_keys.as_slice() else { return };
+    let all = rest.iter().all(|k| key(k).is_some());
+    if let Some(tied) = key(first).filter(|_| all && alone && matches!(finding.code, "CK101" | "CK107")) {
         finding.code = "CK403";
         finding.rule = Some(tied.rule.clone());
-        finding.message = format!(
-            "`{only}` alone is missing: mostly it shares the memory of the input embedding, and is then saved once"
-        );
+        let (names, share) = match rest {
+            [] => (format!("`{first}` alone is"), "it shares"),
+            more => (format!("`{first}` and {} more are", more.len()), "they share"),
+        };
+        finding.message =
+            format!("{names} missing: mostly {share} the memory of the input embedding, which is saved once");
+        finding.keys = log.missing_keys.len();
         finding.help = "where the configuration ties them (tie_word_embeddings), load with strict=False and call tie_weights(); otherwise the checkpoint lacks the output layer".to_owned();
         finding.confidence = 0.7;
         finding.remedy = Remedy::Edit;
