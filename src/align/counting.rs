@@ -1,9 +1,10 @@
-//! Numbers that a side counts from 0 where the lexicon counts from 1.
+//! Numbers that a side counts in a way of its own: from 0 where the lexicon counts from 1, or down.
 //!
 //! The first norm of a block is `norm1` in PyTorch's own layers and `LayerNorm_0` in Flax, which numbers the modules of one
-//! class in the order of their creation (flax linen/module.py, automatic names). The lexicon knows the former.
+//! class in the order of their creation (flax linen/module.py, automatic names). The lexicon knows the former. Decoders
+//! that go from the coarsest features to the finest often number their stages by the features: the last is used first.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::words::{Token, Words};
 
@@ -13,6 +14,8 @@ pub(crate) struct Cut {
     pub(crate) tokens: Vec<Token>,
     /// Where the last segment begins.
     pub(crate) last: usize,
+    /// Where all segments begin, as bits.
+    pub(crate) starts: u64,
 }
 
 /// Counts on by one what stands in line with a 0 and a 1 of the same module and word, where the lexicon then knows it.
@@ -30,7 +33,7 @@ pub(crate) fn from_one<'k>(keys: impl Iterator<Item = &'k str>, words: &mut Word
                 places.push((cuts.len(), i));
             }
         }
-        cuts.push(Cut { tokens, last });
+        cuts.push(Cut { tokens, last, starts });
     }
     let mut heads: [HashSet<&[Token], foldhash::fast::RandomState>; 2] = Default::default();
     for &(cut, i) in &places {
@@ -63,7 +66,35 @@ pub(crate) fn from_one<'k>(keys: impl Iterator<Item = &'k str>, words: &mut Word
     for (cut, i, n) in counted {
         cuts[cut].tokens[i] = Token::Number(n);
     }
+    for phrase in words.countdowns().to_vec() {
+        turn(&mut cuts, &phrase);
+    }
     cuts
+}
+
+/// Counts up, from 0, what is counted down behind a phrase in one module.
+fn turn(cuts: &mut [Cut], phrase: &[Token]) {
+    let place = |tokens: &[Token]| {
+        let at = tokens.windows(phrase.len()).position(|w| w == phrase)? + phrase.len();
+        match tokens.get(at) {
+            Some(&Token::Number(n)) => Some((at, n)),
+            _ => None,
+        }
+    };
+    let mut last: HashMap<Vec<Token>, u32> = HashMap::new();
+    for cut in cuts.iter() {
+        if let Some((at, n)) = place(&cut.tokens) {
+            let most = last.entry(cut.tokens[..at].to_vec()).or_default();
+            *most = n.max(*most);
+        }
+    }
+    for cut in cuts.iter_mut() {
+        if let Some((at, n)) = place(&cut.tokens)
+            && let Some(most) = last.get(&cut.tokens[..at])
+        {
+            cut.tokens[at] = Token::Number(most - n);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -95,6 +126,13 @@ mod tests {
     fn a_0_that_only_the_first_block_has_is_something_else() {
         let keys = ["blocks.0.ln0.weight", "blocks.0.ln1.weight", "blocks.0.ln2.weight", "blocks.1.ln1.weight"];
         assert_eq!(numbers(&keys), [[0, 0], [0, 1], [0, 2], [1, 1]]);
+    }
+
+    #[test]
+    fn what_is_counted_down_is_counted_up_from_0() {
+        let keys =
+            ["scratch.refinenet1.out_conv.weight", "scratch.refinenet4.out_conv.weight", "scratch.layer1_rn.weight"];
+        assert_eq!(numbers(&keys), [[3], [0], [1]]);
     }
 
     #[test]

@@ -66,6 +66,9 @@ fn joins_turned(a: &[u64], b: &[u64]) -> bool {
     }
 }
 
+/// What an equal segment counts, the innermost first.
+const WRITTEN: [f32; 3] = [0.15, 0.1, 0.05];
+
 /// How the shapes of two units relate; `None` where one is not known.
 fn fit_of(a: &Unit, b: &Unit) -> Option<Fit> {
     let (x, y) = (a.shape.as_deref()?, b.shape.as_deref()?);
@@ -160,7 +163,8 @@ impl<'a> Evidence<'a> {
         // One side names a second copy, the other does not.
         let second = if self.second(a.name.class) != self.second(b.name.class) { -0.5 } else { 0.0 };
         let numbers = if !a.name.numbers.is_empty() && a.name.numbers == b.name.numbers { 0.1 } else { 0.0 };
-        same + numbers + second + shape + chance + leaf + 1.5 * name + self.around(s, t)
+        let written = self.written(a.name.class, b.name.class);
+        same + written + numbers + second + shape + chance + leaf + 1.5 * name + self.around(s, t)
     }
 
     /// Whether both units come at the same place among units like them, in the smallest module that both share: −1, 0 or 1.
@@ -217,6 +221,25 @@ impl<'a> Evidence<'a> {
         let result = (share(&best_x, &wx) + share(&best_y, &wy)) / 2.0;
         self.names.insert((a, b), result);
         result
+    }
+
+    /// What it counts that the modules around the tensors of two classes are written alike, from the innermost outwards: the words alone do
+    /// not tell `token_to_image` from `image_to_token`, and one word of ten hardly tells `q_norm` from `k_norm`.
+    fn written(&self, a: u32, b: u32) -> f32 {
+        let (a, b) = (&self.words.classes[a as usize], &self.words.classes[b as usize]);
+        let pairs = a.segments.iter().zip(&b.segments).zip(WRITTEN);
+        pairs.filter(|((x, y), _)| a.template[(*x).clone()] == b.template[(*y).clone()]).map(|(_, weight)| weight).sum()
+    }
+
+    /// Whether the innermost modules of two classes are one thing: `Some(true)` where they are written alike, `Some(false)` where they are
+    /// two words of the lexicon for it, `None` where nothing says so.
+    pub(crate) fn same_module(&self, a: u32, b: u32) -> Option<bool> {
+        let inner = |class: u32| {
+            let class = &self.words.classes[class as usize];
+            class.segments.first().map(|range| &class.template[range.clone()])
+        };
+        let (x, y) = (inner(a)?, inner(b)?);
+        (x == y || self.words.one_thing(x, y)).then_some(x == y)
     }
 
     /// What the modules around two units say, −1 to 1: equal weights in equal places speak for, equal weights in other places against.

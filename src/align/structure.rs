@@ -1,7 +1,5 @@
 //! The structural step: units, modules, evidence, assignment, and back to keys.
 
-use std::collections::HashMap;
-
 use super::assign::{Sides, assign, pairs};
 use super::certainty::{Decision, Side, decide};
 use super::evidence::{Evidence, Fit, fit};
@@ -10,8 +8,12 @@ use super::tree::{Templates, Tree};
 use super::units::{Unit, split_fused, units};
 use super::words::{Token, Words};
 use super::{Alignment, Ambiguous, How, Match, Piece, Step};
-use crate::checkpoint::StateDict;
+use crate::checkpoint::{Key, StateDict};
 use crate::rules::lexicon::Lexicon;
+
+mod doubts;
+
+use doubts::{forget_odd_ones, mostly_kept, own_names_first};
 
 /// Aligns two state_dicts by structure and names.
 ///
@@ -55,6 +57,7 @@ pub(crate) fn align(source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Le
     if mostly_kept(&decisions, &a, &b) {
         forget_odd_ones(&mut decisions, &a, &b, &mut evidence);
     }
+    own_names_first(&mut decisions, &a, &b);
     let mut out = Collected::new(source, target);
     for (t, decision) in decisions.into_iter().enumerate() {
         match decision {
@@ -73,46 +76,6 @@ pub(crate) fn align(source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Le
     out.finish()
 }
 
-/// Where nine of ten names are kept, a single module that would be renamed is likelier another module.
-fn mostly_kept(decisions: &[Decision], a: &[Unit], b: &[Unit]) -> bool {
-    let claims = decisions.iter().enumerate().filter_map(|(t, d)| match d {
-        Decision::Claim(s, _) => Some(a[*s as usize].name.tokens == b[t].name.tokens),
-        _ => None,
-    });
-    let (mut kept, mut all) = (0usize, 0usize);
-    for same in claims {
-        all += 1;
-        kept += usize::from(same);
-    }
-    kept * 10 >= all * 9
-}
-
-/// Takes back claims that rename a single tensor to something that is not even called alike.
-fn forget_odd_ones(decisions: &mut [Decision], a: &[Unit], b: &[Unit], evidence: &mut Evidence<'_>) {
-    let mut together: HashMap<(u32, u32), usize> = HashMap::new();
-    for (t, d) in decisions.iter().enumerate() {
-        if let Decision::Claim(s, _) = d {
-            *together.entry((a[*s as usize].name.class, b[t].name.class)).or_default() += 1;
-        }
-    }
-    let mut sizes: HashMap<u64, usize> = HashMap::new();
-    for unit in a.iter().chain(b) {
-        *sizes.entry(unit.numel).or_default() += 1;
-    }
-    for (t, d) in decisions.iter_mut().enumerate() {
-        if let Decision::Claim(s, _) = *d {
-            // A size that hardly anything else has speaks for itself, whatever the names.
-            if sizes[&b[t].numel] <= 3 {
-                continue;
-            }
-            let (x, y) = (&a[s as usize].name, &b[t].name);
-            if x.tokens != y.tokens && together[&(x.class, y.class)] == 1 && evidence.name(x.class, y.class) < 0.85 {
-                *d = Decision::Nothing;
-            }
-        }
-    }
-}
-
 /// How many tokens of `a` are not in `b`.
 fn beyond(a: &[Token], b: &[Token]) -> usize {
     a.iter().filter(|t| !b.contains(t)).count()
@@ -127,7 +90,16 @@ pub(super) fn after(a: &StateDict<'_>, b: &StateDict<'_>) -> bool {
 
 /// Whether the stored order is that of registration. A file whose keys stand in alphabetical order was sorted by whoever wrote it.
 fn registered(side: &StateDict<'_>) -> bool {
-    side.ordered() && !side.entries.is_sorted_by(|a, b| a.key <= b.key)
+    side.ordered() && side.entries.windows(2).any(|pair| descends(pair[0].key, pair[1].key))
+}
+
+/// Whether a key stands before another that comes earlier in the alphabet. Numbers are left out of it: some sort 10 before 2, some behind.
+fn descends(first: Key<'_>, second: Key<'_>) -> bool {
+    let words = |segment: &str| segment.split(|c: char| c.is_ascii_digit()).map(str::to_owned).collect::<Vec<_>>();
+    let differ = first.segments().zip(second.segments()).find(|(a, b)| a != b);
+    differ.is_some_and(|(a, b)| {
+        words(a) > words(b) && [a, b].iter().all(|s| !s.starts_with(|c: char| c.is_ascii_digit()))
+    })
 }
 
 /// From units back to keys.

@@ -33,7 +33,7 @@ pub(crate) fn units(side: &StateDict<'_>, words: &mut Words) -> Vec<Unit> {
     let mut indices: Vec<Vec<u32>> = Vec::new();
     let cuts = super::counting::from_one(side.entries.iter().map(|e| e.key.as_str()), words);
     for (i, (entry, cut)) in side.entries.iter().zip(cuts).enumerate() {
-        let Cut { tokens, last } = cut;
+        let Cut { tokens, last, starts } = cut;
         let at = expert.and_then(|e| index_after(&tokens, e, words));
         let shape = entry.shape().map(|s| s.dims().to_vec());
         if let Some(at) = at {
@@ -48,11 +48,12 @@ pub(crate) fn units(side: &StateDict<'_>, words: &mut Words) -> Vec<Unit> {
             }
             stacks.insert(rest.clone(), out.len());
             let last = if last > at { last - 1 } else { last };
-            out.push(unit(i, words.name_of(rest, last), shape, entry.dtype().map(|d| d.kind())));
+            let starts = if at < 63 { starts & ((1 << at) - 1) | (starts >> (at + 1)) << at } else { starts };
+            out.push(unit(i, words.name_of(rest, last, starts), shape, entry.dtype().map(|d| d.kind())));
             indices.push(vec![index]);
             continue;
         }
-        out.push(unit(i, words.name_of(tokens, last), shape, entry.dtype().map(|d| d.kind())));
+        out.push(unit(i, words.name_of(tokens, last, starts), shape, entry.dtype().map(|d| d.kind())));
         indices.push(Vec::new());
     }
     for (unit, index) in out.iter_mut().zip(&indices) {
@@ -126,7 +127,7 @@ pub(crate) fn split_fused(whole: &mut Vec<Unit>, parts: &[Unit], lexicon: &Lexic
                         tokens.splice(place.clone(), [token]);
                         let last = (unit.name.leaf_at + 1).saturating_sub(place.len()).min(tokens.len() - 1);
                         let mut piece = unit.clone();
-                        piece.name = words.name_of(tokens, last);
+                        piece.name = words.name_of(tokens, last, 0);
                         piece.part = Some((k as u8, shapes.len() as u8));
                         piece.numel = shape.iter().product();
                         piece.shape = Some(shape.clone());

@@ -4,6 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use crate::rules::lexicon::{Lexicon, Role};
 
+mod cut;
+mod phrases;
+
+use cut::tokens;
+use phrases::Phrases;
+
 /// A token: an interned word, or a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Token {
@@ -57,55 +63,8 @@ pub(crate) struct Class {
     pub(crate) words: Vec<Word>,
     /// Its tokens, free numbers as [`FREE`].
     pub(crate) template: Vec<Token>,
-}
-
-/// A tree of phrases: from a node and a token to the next node, and what a phrase that ends there means.
-#[derive(Default)]
-struct Phrases<T> {
-    next: HashMap<(u32, Token), u32, foldhash::fast::RandomState>,
-    ends: Vec<Option<T>>,
-}
-
-impl<T> Phrases<T> {
-    /// The node at the end of `phrase`, made where it is not there yet.
-    fn node(&mut self, phrase: impl Iterator<Item = Token>) -> &mut Option<T> {
-        if self.ends.is_empty() {
-            self.ends.push(None);
-        }
-        let mut at = 0;
-        for token in phrase {
-            let fresh = self.ends.len() as u32;
-            at = *self.next.entry((at, token)).or_insert(fresh);
-            if at == fresh {
-                self.ends.push(None);
-            }
-        }
-        &mut self.ends[at as usize]
-    }
-
-    /// The longest phrase that `tokens` begin with: its length and meaning.
-    fn longest(&self, tokens: impl Iterator<Item = Token>) -> Option<(usize, &T)> {
-        let (mut at, mut best) = (0, None);
-        for (i, token) in tokens.enumerate() {
-            let Some(&next) = self.next.get(&(at, token)) else { break };
-            at = next;
-            if let Some(meaning) = &self.ends[at as usize] {
-                best = Some((i + 1, meaning));
-            }
-        }
-        best
-    }
-}
-
-impl<T> Phrases<T> {
-    /// The meaning of exactly this phrase.
-    fn exact(&self, tokens: &[Token]) -> Option<&T> {
-        let mut at = 0;
-        for &token in tokens {
-            at = *self.next.get(&(at, token))?;
-        }
-        self.ends.get(at as usize)?.as_ref()
-    }
+    /// The segments of the modules around the tensor, the innermost first, those of numbers alone left out; at most [`SEGMENTS`].
+    pub(crate) segments: Vec<std::ops::Range<usize>>,
 }
 
 /// The interner of words and classes for both sides.
@@ -115,6 +74,8 @@ pub(crate) struct Words {
     phrases: Phrases<Vec<u32>>,
     /// Words that phrases end with, followed by a 1.
     counted: HashSet<u32, foldhash::fast::RandomState>,
+    /// Phrases whose numbers count down.
+    countdowns: Vec<Vec<Token>>,
     /// Phrases of leaves, last token first.
     leaves: Phrases<(Role, bool)>,
     pub(crate) concepts: HashMap<String, u32>,
@@ -124,47 +85,11 @@ pub(crate) struct Words {
     found: HashMap<(u32, u32), Option<std::ops::Range<usize>>, foldhash::fast::RandomState>,
 }
 
+/// How many modules around a tensor are compared as they are written.
+const SEGMENTS: usize = 3;
+
 /// Stands in a class template for a number that is free.
 const FREE: Token = Token::Number(u32::MAX);
-
-/// The tokens of `text`: runs of letters (cut where lower meets upper case) and runs of digits.
-///
-/// The flag is true for a token that begins a new segment (after `.` or `/`).
-pub(crate) fn tokens(text: &str) -> Vec<(&str, bool)> {
-    let bytes = text.as_bytes();
-    let letter = |b: u8| b.is_ascii_alphabetic() || b >= 0x80;
-    let mut out = Vec::with_capacity(12);
-    let (mut i, mut segment) = (0, true);
-    while i < bytes.len() {
-        let start = i;
-        if bytes[i].is_ascii_digit() {
-            while i < bytes.len() && bytes[i].is_ascii_digit() {
-                i += 1;
-            }
-        } else if letter(bytes[i]) {
-            i += 1;
-            while i < bytes.len() && letter(bytes[i]) {
-                let (before, here) = (bytes[i - 1], bytes[i]);
-                if before.is_ascii_lowercase() && here.is_ascii_uppercase() {
-                    break;
-                }
-                // `LNorm` is `L` + `Norm`: an upper case letter in front of a lower case one begins a word.
-                if before.is_ascii_uppercase() && here.is_ascii_lowercase() && i - start > 1 {
-                    i -= 1;
-                    break;
-                }
-                i += 1;
-            }
-        } else {
-            segment |= bytes[i] == b'.' || bytes[i] == b'/';
-            i += 1;
-            continue;
-        }
-        out.push((&text[start..i], segment));
-        segment = false;
-    }
-    out
-}
 
 impl Words {
     /// Ids below this are concepts of the lexicon.
@@ -174,9 +99,10 @@ impl Words {
         let mut words = Words {
             texts: Vec::new(),
             ids: HashMap::default(),
-            phrases: Phrases { next: HashMap::default(), ends: Vec::new() },
+            phrases: Phrases::new(),
             counted: HashSet::default(),
-            leaves: Phrases { next: HashMap::default(), ends: Vec::new() },
+            countdowns: Vec::new(),
+            leaves: Phrases::new(),
             concepts: HashMap::new(),
             classes: Vec::new(),
             class_ids: HashMap::default(),
@@ -200,6 +126,10 @@ impl Words {
                     meanings.push(id);
                 }
             }
+        }
+        for form in lexicon.countdowns.iter().flat_map(|c| &c.forms) {
+            let phrase = words.tokenize(form).0;
+            words.countdowns.push(phrase);
         }
         for leaf in &lexicon.leaves {
             for form in &leaf.forms {
@@ -257,13 +187,19 @@ impl Words {
         self.counted.contains(&word)
     }
 
+    /// Phrases whose numbers count down.
+    pub(crate) fn countdowns(&self) -> &[Vec<Token>] {
+        &self.countdowns
+    }
+
     /// Whether this is a phrase of the lexicon.
     pub(crate) fn knows(&self, phrase: &[Token]) -> bool {
         self.phrases.exact(phrase).is_some()
     }
 
-    /// Reads the tokens of a key; `last_segment` says where its last segment begins.
-    pub(crate) fn name_of(&mut self, tokens: Vec<Token>, last_segment: usize) -> Name {
+    /// Reads the tokens of a key; `last_segment` says where its last segment begins, `starts` as in [`Words::tokenize_with_starts`] where
+    /// all segments begin (0 where that is not known).
+    pub(crate) fn name_of(&mut self, tokens: Vec<Token>, last_segment: usize, starts: u64) -> Name {
         let (leaf_at, role, turned) = match self.leaves.longest(tokens.iter().rev().copied()) {
             Some((length, &(role, turned))) => (tokens.len() - length, role, turned),
             None => (last_segment.min(tokens.len().saturating_sub(1)), Role::Other, false),
@@ -294,7 +230,8 @@ impl Words {
             None => {
                 let id = self.classes.len() as u32;
                 let words = self.words_of(&template);
-                self.classes.push(Class { words, template: template.clone() });
+                let segments = segments(&template, leaf_at, starts);
+                self.classes.push(Class { words, template: template.clone(), segments });
                 self.class_ids.insert(template, id);
                 id
             }
@@ -362,6 +299,12 @@ impl Words {
             .any(|c| self.find(tokens, c).is_some())
     }
 
+    /// Whether two phrases of the lexicon share a meaning.
+    pub(crate) fn one_thing(&self, a: &[Token], b: &[Token]) -> bool {
+        let (Some(x), Some(y)) = (self.phrases.exact(a), self.phrases.exact(b)) else { return false };
+        x.iter().any(|meaning| y.contains(meaning))
+    }
+
     /// Whether exactly this phrase means `concept`.
     pub(crate) fn means(&self, tokens: &[Token], concept: u32) -> bool {
         self.phrases.exact(tokens).is_some_and(|c| c.contains(&concept))
@@ -399,6 +342,19 @@ impl Words {
     }
 }
 
+/// The segments in front of the leaf, the innermost first.
+fn segments(template: &[Token], leaf_at: usize, starts: u64) -> Vec<std::ops::Range<usize>> {
+    let mut end = leaf_at;
+    let mut out = Vec::new();
+    for at in (0..leaf_at.min(63)).rev().filter(|at| starts >> at & 1 == 1) {
+        if template[at..end].iter().any(|t| matches!(t, Token::Word(_))) && out.len() < SEGMENTS {
+            out.push(at..end);
+        }
+        end = at;
+    }
+    out
+}
+
 /// How alike two plain words are spelled, 0 to 1: abbreviations and small edits count, single letters never.
 fn spelling(a: &str, b: &str) -> f32 {
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
@@ -413,20 +369,4 @@ fn spelling(a: &str, b: &str) -> f32 {
     }
     let s = strsim::jaro_winkler(a, b) as f32;
     if short.len() >= 4 && s > 0.85 { s * 0.8 } else { 0.0 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cut(text: &str) -> Vec<String> {
-        tokens(text).into_iter().map(|(t, _)| t.to_owned()).collect()
-    }
-
-    #[test]
-    fn names_are_cut_at_dots_underscores_digits_and_humps() {
-        assert_eq!(cut("layer1.0.LayerNorm.in_proj"), ["layer", "1", "0", "Layer", "Norm", "in", "proj"]);
-        assert_eq!(cut("res2_0_branch2b_bn_s"), ["res", "2", "0", "branch", "2", "b", "bn", "s"]);
-        assert_eq!(cut("RDB1.W_q"), ["RDB", "1", "W", "q"]);
-    }
 }

@@ -64,6 +64,11 @@ impl<'a> Names<'a> {
         std::iter::once((key.to_owned(), true)).chain(prefixed).chain(self.beside(key).map(|k| (k, false)))
     }
 
+    /// The modules of the source that became those around a key of the target, the innermost first.
+    pub(super) fn above<'k>(&'k self, key: &'k str) -> impl Iterator<Item = &'a str> + 'k {
+        key.rmatch_indices(SEPARATORS).take(DEPTH).filter_map(|(at, _)| self.modules.get(&key[..at]).copied())
+    }
+
     /// Where in the source a key of the target stands if it stands where its siblings do.
     pub(super) fn beside<'k>(&'k self, key: &'k str) -> impl Iterator<Item = String> + 'k {
         key.rmatch_indices(SEPARATORS)

@@ -75,10 +75,12 @@ macro_rules! kernels {
             fn squares(a: &[u8]) -> f32 {
                 one::<$width, true>(a, $decode)
             }
-            // SAFETY: `pick`, the only way here, has seen that the machine has these instructions.
             Kernel {
+                // SAFETY: `pick`, the only way here, has seen that the machine has these instructions.
                 both: |a, b, known| unsafe { two(a, b, known) },
+                // SAFETY: as above.
                 relative: |a, b| unsafe { largest(a, b) },
+                // SAFETY: as above.
                 one: |a| unsafe { squares(a) },
             }
         }
