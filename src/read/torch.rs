@@ -2,6 +2,7 @@
 
 mod archive;
 pub(super) mod distributed;
+mod end;
 mod keys;
 mod legacy;
 mod loaded;

@@ -130,6 +130,13 @@ pub(super) fn gather(run: &Run, into: &mut Inner) {
         if let Some(why) = &nested.broken {
             into.broken.get_or_insert_with(|| format!("a pickle within: {why}"));
         }
+        if let Some(place) = &nested.torn {
+            into.torn.get_or_insert_with(|| format!("a pickle within: {place}"));
+        }
+    }
+    if let Some(at) = run.pickle.torn {
+        let place = if run.place.is_empty() { String::new() } else { format!("{}, ", run.place) };
+        into.torn.get_or_insert_with(|| format!("{place}byte {at}"));
     }
     if let Some(broken) = &run.pickle.broken {
         let place = if run.place.is_empty() { String::new() } else { format!("{}: ", run.place) };

@@ -65,6 +65,14 @@ pub(super) fn judge(all: &Inner, checkpoint: &mut Checkpoint) {
             remarks.push(remark("CK503", true, message, "do not load it"));
         }
     }
+    if let Some(place) = &all.torn {
+        checkpoint.complete = false;
+        let message = format!(
+            "whether it is safe to load is not known: a frame ends inside an opcode ({place}), and what Python reads from there on \
+             depends on its version"
+        );
+        remarks.push(remark("CK503", true, message, "do not load it; no pickler writes such frames"));
+    }
     if unknown > 0 {
         let message = format!("its pickle asks for {unknown} functions or classes that are on no list");
         let mut remark =

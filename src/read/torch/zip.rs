@@ -296,7 +296,7 @@ fn hidden(
                 Err(why) => _ = loaded.cut.get_or_insert_with(|| format!("{}: {why}", name())),
             }
         }
-        if member.size == 0 || archive.name(member).ends_with(b"/") {
+        if member.size == 0 {
             continue;
         }
         let name = archive.name(member);
@@ -305,10 +305,9 @@ fn hidden(
             .contains(&inner)
             || inner.ends_with(b".debug_pkl")
             || inner.starts_with(b"constants/");
-        if inner.ends_with(b".py") || inner.starts_with(b"constants/") {
-            continue;
-        }
-        looked += 1;
+        // Code in Python reads like opcodes of protocol 0, and numbers like anything.
+        let text = inner.ends_with(b".py") || inner.starts_with(b"constants/");
+        looked += usize::from(!text || member.method != 0);
         if looked > MOST_HIDDEN {
             loaded.cut.get_or_insert(format!("more than {MOST_HIDDEN} members that no record leads to"));
             break;
@@ -322,7 +321,13 @@ fn hidden(
             }
         };
         let head = source.bytes(0, 2).unwrap_or_default();
+        if text && !matches!(head[..], [0x80, 0..=5]) {
+            continue;
+        }
         let Some(run) = as_pickle(&source, &head, depth, &place) else { continue };
+        if text && run.pickle.broken.is_some() && run.pickle.heap.globals.is_empty() {
+            continue;
+        }
         if !own {
             found.push(place);
         }
