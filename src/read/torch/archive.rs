@@ -69,10 +69,18 @@ impl Archive {
     /// # Errors
     /// Where there is none, or a broken one.
     pub(super) fn open(source: &Source) -> Result<Archive, NoArchive> {
+        match Archive::open_by(source, End::find(source)) {
+            Err(NoArchive::Broken(why)) => {
+                Archive::open_by(source, End::narrow(source)).map_err(|_| NoArchive::Broken(why))
+            }
+            other => other,
+        }
+    }
+
+    fn open_by(source: &Source, end: End<'_>) -> Result<Archive, NoArchive> {
         let mut buffer = vec![0; 64 * 1024];
-        let reader = End::find(source);
-        let oddities = reader.oddities();
-        let located = ZipLocator::new().max_search_space(SEARCH).locate_in_reader(reader, &mut buffer, source.len());
+        let oddities = end.oddities();
+        let located = ZipLocator::new().max_search_space(SEARCH).locate_in_reader(end, &mut buffer, source.len());
         let zip = located.map_err(|(_, e)| match e.kind() {
             rawzip::ErrorKind::MissingEndOfCentralDirectory => NoArchive::Missing,
             _ => NoArchive::Broken(e.to_string()),

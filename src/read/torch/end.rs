@@ -15,13 +15,15 @@ pub(super) struct End<'a> {
     source: &'a Source,
     /// Where the record stands, and what is read there.
     record: Option<(u64, [u8; RECORD])>,
+    /// The same without a look at the record of 64 bits.
+    narrow: Option<(u64, [u8; RECORD])>,
     oddities: Vec<String>,
 }
 
 impl<'a> End<'a> {
     /// Looks for the record from the end on.
     pub(super) fn find(source: &'a Source) -> Self {
-        let mut end = End { source, record: None, oddities: Vec::new() };
+        let mut end = End { source, record: None, narrow: None, oddities: Vec::new() };
         let start = source.len().saturating_sub(super::archive::SEARCH);
         let tail = source.bytes(start, super::archive::SEARCH as usize).unwrap_or_default();
         let Some(at) = tail.windows(RECORD).rposition(|w| w.starts_with(b"PK\x05\x06")) else { return end };
@@ -35,9 +37,16 @@ impl<'a> End<'a> {
             end.oddities.push(format!("its end declares a comment of {comment} bytes, and the file ends after {left}"));
             record[20..].copy_from_slice(&(left as u16).to_le_bytes());
         }
+        end.narrow = Some((place, record));
         end.widen(place, &mut record);
         end.record = Some((place, record));
         end
+    }
+
+    /// As [`find`](End::find), going by the record of 32 bits.
+    pub(super) fn narrow(source: &'a Source) -> Self {
+        let end = End::find(source);
+        End { record: end.narrow, ..end }
     }
 
     /// Makes the record point to the one of 64 bits where there is one.

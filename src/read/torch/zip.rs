@@ -19,6 +19,9 @@ const NEWEST_VERSION: u64 = 10;
 /// Members that are looked into for pickles nobody mentions.
 const MOST_HIDDEN: usize = 10_000;
 
+/// Archives within the archive that are looked into.
+const MOST_ARCHIVES: usize = 64;
+
 /// Takes a zip archive apart; `None` where it has no directory or nothing of PyTorch's in it.
 ///
 /// # Errors
@@ -281,7 +284,7 @@ fn hidden(
     disagree: &mut Vec<String>,
     loaded: &mut Loaded,
 ) {
-    let mut looked = 0;
+    let (mut looked, mut archives) = (0, 0);
     let mut found = Vec::new();
     for (index, member) in archive.members.iter().enumerate() {
         if mentioned.get(index).copied().unwrap_or(true) {
@@ -324,14 +327,29 @@ fn hidden(
         if text && !matches!(head[..], [0x80, 0..=5]) {
             continue;
         }
+        if archives < MOST_ARCHIVES
+            && !text
+            && let Some(inner) = super::carried::inside(&source, depth)
+        {
+            archives += 1;
+            if !inner.globals.is_empty() {
+                found.push(place.clone());
+            }
+            loaded.within.push((place, inner));
+            continue;
+        }
         let Some(run) = as_pickle(&source, &head, depth, &place) else { continue };
         if text && run.pickle.broken.is_some() && run.pickle.heap.globals.is_empty() {
             continue;
         }
+        let end = run.pickle.broken.is_none().then_some(run.pickle.end);
         if !own {
-            found.push(place);
+            found.push(place.clone());
         }
         loaded.runs.push(run);
+        if let Some(end) = end.filter(|&end| end < source.len()) {
+            super::legacy::trailing(&source, end, depth, &place, loaded);
+        }
     }
     if !found.is_empty() {
         let mut remark = remark(

@@ -128,8 +128,10 @@ impl<W: World> Machine<'_, W> {
         }
         let result = match callee {
             Value::Global(id) => {
+                let handed = builtins::is_handed_a_method(&self.heap, callee, args);
                 if let Some(global) = self.heap.globals.get_mut(id as usize) {
                     global.called = true;
+                    global.handed |= handed;
                 }
                 let role = self.heap.role_of(callee);
                 let made = if builtins::is(role) {
