@@ -11,6 +11,7 @@ use globset::GlobMatcher;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::checkpoint::text_of;
 use crate::judge::{Ignore, Level, Policy};
 
 mod fields;
@@ -147,7 +148,7 @@ impl Config {
         if size > LARGEST {
             return Err(fail(format!("is {size} bytes long; a configuration has at most {LARGEST}"), ""));
         }
-        let text = fs::read_to_string(path).map_err(unreadable)?;
+        let text = text_of(path, LARGEST).map_err(unreadable)?;
         Self::parse(path, &text)
     }
 
