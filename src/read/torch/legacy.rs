@@ -108,8 +108,7 @@ pub(super) fn trailing(source: &Source, mut end: u64, depth: u32, place: &str, l
         let start = end + skip as u64;
         let name = if place.is_empty() { format!("byte {start}") } else { format!("{place} from byte {start} on") };
         let next = run(source, start, Era::Bare, depth, name);
-        let asks = !next.pickle.heap.globals.is_empty();
-        if !asks && next.pickle.broken.is_some() {
+        if next.pickle.broken.is_some() && !asks(&next, rest.get(skip) == Some(&0x80)) {
             break;
         }
         let broken = next.pickle.broken.is_some();
@@ -153,7 +152,7 @@ fn behind_noise(source: &Source, end: u64, depth: u32, place: &str) -> Option<Ru
         let start = end + at as u64;
         let name = if place.is_empty() { format!("byte {start}") } else { format!("{place} from byte {start} on") };
         let next = run(source, start, Era::Bare, depth, name);
-        if !next.pickle.heap.globals.is_empty() && (declared || next.pickle.broken.is_none()) {
+        if asks(&next, declared) {
             return Some(next);
         }
         steps += next.pickle.steps;
@@ -162,6 +161,12 @@ fn behind_noise(source: &Source, end: u64, depth: u32, place: &str) -> Option<Ru
         }
     }
     None
+}
+
+/// Whether what was run as a pickle is one: it names a global, and is no text that happens to begin like that.
+fn asks(run: &Run, declared: bool) -> bool {
+    let globals = &run.pickle.heap.globals;
+    !globals.is_empty() && (declared || run.pickle.broken.is_none() || globals.iter().any(|g| g.called))
 }
 
 /// Whether bytes begin with a GLOBAL: `c`, and two lines that are names.
