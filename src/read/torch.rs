@@ -4,6 +4,7 @@ mod archive;
 mod carried;
 pub(super) mod distributed;
 mod end;
+mod hidden;
 mod keys;
 mod legacy;
 mod loaded;

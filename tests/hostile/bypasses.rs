@@ -226,7 +226,9 @@ fn a_million_beginnings_of_pickles_behind_a_pickle_cost_no_more_than_their_lengt
 #[test]
 fn words_behind_a_pickle_are_no_payload() {
     let found = inspect("model.pkl", b"\x80\x02}.checkpoint\nof\nmonday\nclass Net(Module):\n    pass\n");
-    assert_eq!((found.code, found.json["imports"].as_array().map(Vec::len)), (0, Some(0)), "{found:?}");
+    assert_eq!((found.code, found.json["imports"].as_array().map(Vec::len)), (1, Some(0)), "{found:?}");
+    assert!(found.said().contains("CK067"), "{}", found.said());
+    inspect("model.pkl", [b"\x80\x02}.".as_slice(), &[0; 9000], b"\r\n"].concat()).sound(&[]);
 }
 
 fn beside(name: &str, content: impl Into<Vec<u8>>) -> Outcome {

@@ -10,13 +10,15 @@ use crate::read::pickle::{Source, opcode};
 const MOST_UNPACKED: u64 = 32 << 20;
 /// Members of another program's archive that are looked into.
 const MOST_MEMBERS: usize = 2000;
+/// What of a file's beginning tells its form: the mark of a tar stands farthest.
+const HEAD: usize = 262;
 /// The longest header of a `.npy`.
 const LONGEST_HEADER: u64 = 1 << 20;
 
 /// What a file or member holds that is no bare pickle, by its first bytes; `None` where it has none of the forms that are looked into.
 pub(super) fn inside(source: &Source, depth: u32) -> Option<Inner> {
-    let head = source.bytes(0, 262).unwrap_or_default();
-    if !has_a_form(&head) {
+    let head = source.bytes(0, HEAD).unwrap_or_default();
+    if !form(&head) {
         return None;
     }
     if depth >= DEEPEST {
@@ -41,8 +43,13 @@ pub(super) fn inside(source: &Source, depth: u32) -> Option<Inner> {
     }
 }
 
+/// Whether [`inside`] would look into it.
+pub(super) fn has_a_form(source: &Source) -> bool {
+    form(&source.bytes(0, HEAD).unwrap_or_default())
+}
+
 /// Whether bytes begin as a zip, a tar, an array, PyTorch's legacy stream, or as what gzip or zlib packed.
-fn has_a_form(head: &[u8]) -> bool {
+fn form(head: &[u8]) -> bool {
     head.starts_with(b"PK\x03\x04")
         || head.get(257..262) == Some(b"ustar")
         || head.starts_with(b"\x93NUMPY")
@@ -126,9 +133,18 @@ fn zip(source: &Source, depth: u32) -> Inner {
     let Ok(archive) = Archive::open(source) else { return all };
     // Members that share their bytes multiply the work, and nothing honest has them.
     let mut seen = std::collections::HashSet::new();
-    for member in archive.members.iter().filter(|m| m.size > 0 && seen.insert(m.header)).take(MOST_MEMBERS) {
-        let Ok(content) = archive.read(member, MOST_UNPACKED) else { continue };
-        add(&mut all, &member_name(&archive, member), &content, depth);
+    let mut looked = 0;
+    for member in archive.members.iter().filter(|m| m.size > 0 && seen.insert(m.header)) {
+        looked += 1;
+        if looked > MOST_MEMBERS {
+            all.broken.get_or_insert(format!("more than {MOST_MEMBERS} members"));
+            break;
+        }
+        let name = member_name(&archive, member);
+        match archive.read(member, MOST_UNPACKED) {
+            Ok(content) => add(&mut all, &name, &content, depth),
+            Err(why) => _ = all.broken.get_or_insert_with(|| format!("{name}: {why}")),
+        }
     }
     all
 }
@@ -140,7 +156,11 @@ fn member_name(archive: &Archive, member: &Member) -> String {
 /// Every member of a tar archive that is not PyTorch's.
 fn tar(source: &Source, depth: u32) -> Inner {
     let mut all = Inner::default();
-    for (name, content) in super::tar::members(source).into_iter().take(MOST_MEMBERS) {
+    for (i, (name, content)) in super::tar::members(source).into_iter().enumerate() {
+        if i >= MOST_MEMBERS {
+            all.broken.get_or_insert(format!("more than {MOST_MEMBERS} members"));
+            break;
+        }
         add(&mut all, &name, &content, depth);
     }
     all

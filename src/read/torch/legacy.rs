@@ -125,6 +125,9 @@ pub(super) fn trailing(source: &Source, mut end: u64, depth: u32, place: &str, l
         loaded.runs.push(next);
     }
     let left = source.len().saturating_sub(end);
+    // Zeros and the end of a line are padding; of anything else nothing is known.
+    let rest = source.bytes(end, MOST_NOISE).unwrap_or_default();
+    let unread = left > MOST_NOISE as u64 || rest.iter().any(|&b| b != 0 && !b.is_ascii_whitespace());
     let of = if place.is_empty() { String::new() } else { format!(" of {place}") };
     if count > 0 {
         let more = if count == 1 { "another pickle stands".into() } else { format!("{count} more pickles stand") };
@@ -132,10 +135,9 @@ pub(super) fn trailing(source: &Source, mut end: u64, depth: u32, place: &str, l
         loaded.remarks.push(remark("CK505", true, message, "look at them before anything reads the file"));
     } else if left > 0 {
         let message = format!("{left} bytes stand behind the pickle's end{of} at byte {end}; they are not read");
-        loaded.remarks.push(remark("CK067", false, message, "find out what they are, or save the file again"));
+        loaded.remarks.push(remark("CK067", unread, message, "find out what they are, or save the file again"));
     }
-    let rest = source.bytes(end, MOST_PADDING).unwrap_or_default();
-    loaded.unread |= left > MOST_PADDING as u64 || rest.iter().any(|&b| b != 0);
+    loaded.unread |= unread;
 }
 
 /// The first pickle behind bytes that are none: one that declares a protocol and asks for something, or one of protocol 0 that reaches
