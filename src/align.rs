@@ -9,6 +9,7 @@ mod analogy;
 mod assign;
 mod certain;
 mod certainty;
+mod counting;
 mod evidence;
 mod leftovers;
 mod neighbours;

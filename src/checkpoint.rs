@@ -12,11 +12,14 @@ mod text_file;
 pub use dtype::{Dtype, DtypeChange, DtypeKind};
 pub use escape::{escaped, is_hidden, quoted};
 pub use state_dict::{Candidate, Entry, StateDict};
-pub use text_file::{bounded_text, text_of};
+pub use text_file::{bounded_text, bytes_of, text_of};
 
-/// A dotted parameter name such as `backbone.layer1.0.conv1.weight`.
+/// What parts the segments of a name: dots in PyTorch, slashes in TensorFlow, Flax and T5X.
+pub const SEPARATORS: [char; 2] = ['.', '/'];
+
+/// A parameter name in segments, such as `backbone.layer1.0.conv1.weight` or `bert/encoder/layer_0/output/dense/kernel`.
 ///
-/// A thin wrapper, so that a name is never confused with any other string. Names are always cut at `.`.
+/// A thin wrapper, so that a name is never confused with any other string. Names are always cut at [`SEPARATORS`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key<'a>(pub &'a str);
 
@@ -26,19 +29,19 @@ impl<'a> Key<'a> {
         self.0
     }
 
-    /// The parts between dots, first to last. An empty name has one empty segment.
-    pub fn segments(self) -> std::str::Split<'a, char> {
-        self.0.split('.')
+    /// The parts between separators, first to last. An empty name has one empty segment.
+    pub fn segments(self) -> std::str::Split<'a, [char; 2]> {
+        self.0.split(SEPARATORS)
     }
 
-    /// The part behind the last dot: `weight` of `fc.weight`.
+    /// The part behind the last separator: `weight` of `fc.weight`.
     pub fn leaf(self) -> &'a str {
-        self.0.rsplit('.').next().unwrap_or(self.0)
+        self.0.rsplit(SEPARATORS).next().unwrap_or(self.0)
     }
 
-    /// What stands before the last dot: the module that holds the tensor; empty at top level.
+    /// What stands before the last separator: the module that holds the tensor; empty at top level.
     pub fn module(self) -> &'a str {
-        self.0.rsplit_once('.').map_or("", |(module, _)| module)
+        self.0.rsplit_once(SEPARATORS).map_or("", |(module, _)| module)
     }
 }
 

@@ -35,6 +35,8 @@ where the model can be built:
   expected = {k: {"dtype": str(v.dtype), "shape": list(v.shape)}
               for k, v in model.state_dict().items()}
   json.dump(expected, open("expected.json", "w"))
+In ckdiff's repository, examples/python has the same for PACKAGE.MODULE:CLASS, without
+memory, and for a config of MMEngine, Transformers or timm.
 
 Nothing is printed when SOURCE loads into TARGET as it is, as with diff;
 --all prints the report all the same.
@@ -134,7 +136,7 @@ pub struct CheckArgs {
     /// Write what is found now into the file of --baseline
     #[arg(long, requires = "baseline")]
     pub update_baseline: bool,
-    /// Write every expected.json anew from its source, and say what that means for old checkpoints
+    /// Take every expected.json anew that was taken of its source, and say what that means for old checkpoints
     #[arg(long, conflicts_with_all = ["baseline", "update_baseline"])]
     pub update: bool,
     /// Print the JSON schema of ckdiff.toml, for editors
@@ -311,6 +313,8 @@ pub enum FormatArg {
     Markdown,
     /// One page for a browser: both module trees, findings, search
     Html,
+    /// JUnit XML, for the test results of a CI service
+    Junit,
 }
 
 impl FormatArg {
@@ -323,6 +327,7 @@ impl FormatArg {
             FormatArg::Github => FormatKind::Sheet(Sheet::Github),
             FormatArg::Markdown => FormatKind::Sheet(Sheet::Markdown),
             FormatArg::Html => FormatKind::Sheet(Sheet::Html),
+            FormatArg::Junit => FormatKind::Sheet(Sheet::Junit),
         }
     }
 }

@@ -11,14 +11,15 @@ use globset::GlobMatcher;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::checkpoint::text_of;
+use crate::checkpoint::bytes_of;
 use crate::judge::{Ignore, Level, Policy};
+use crate::read::plain;
 
 mod fields;
 mod find;
 mod place;
 
-use fields::{Code, Glob, LevelName, Name, Pattern, Patterns, Reason, Relative, Severities, SeverityName};
+use fields::{Code, Glob, LevelName, Name, Pattern, Patterns, Reason, Relative, Severities, SeverityName, Tables};
 pub use find::Sources;
 pub use place::{marked, marked_at};
 
@@ -96,10 +97,10 @@ impl std::error::Error for ConfigError {}
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    #[serde(default, rename = "contract")]
-    contracts: Vec<Spanned<RawContract>>,
-    #[serde(default, rename = "ignore")]
-    ignores: Vec<Spanned<RawIgnore>>,
+    #[serde(default = "Tables::none", rename = "contract")]
+    contracts: Tables<Spanned<RawContract>>,
+    #[serde(default = "Tables::none", rename = "ignore")]
+    ignores: Tables<Spanned<RawIgnore>>,
     #[serde(default)]
     severity: Severities,
 }
@@ -143,12 +144,16 @@ impl Config {
     /// Names the file, the line and what is wrong there.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let fail = |what: String, help: &str| ConfigError { path: path.to_owned(), what, help: help.into() };
-        let unreadable = |e: std::io::Error| fail(format!("cannot be read: {e}"), "check the path");
+        let unreadable = |e: std::io::Error| fail(format!("cannot be read: {}", plain(&e)), "check the path");
         let size = fs::metadata(path).map_err(unreadable)?.len();
         if size > LARGEST {
             return Err(fail(format!("is {size} bytes long; a configuration has at most {LARGEST}"), ""));
         }
-        let text = text_of(path, LARGEST).map_err(unreadable)?;
+        let text = String::from_utf8(bytes_of(path, LARGEST).map_err(unreadable)?).map_err(|e| {
+            let at = e.utf8_error().valid_up_to();
+            let line = e.as_bytes().iter().take(at).filter(|&&b| b == b'\n').count() + 1;
+            fail(format!("line {line}: byte {at} of the file is no UTF-8"), "save the file as UTF-8")
+        })?;
         Self::parse(path, &text)
     }
 
@@ -159,8 +164,8 @@ impl Config {
     pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         let fail = |what: String| ConfigError { path: path.to_owned(), what, help: String::new() };
         let file: File = toml::from_str(text).map_err(|e| fail(marked(text, e.span(), e.message())))?;
-        let mut contracts: Vec<Contract> = Vec::with_capacity(file.contracts.len());
-        for raw in file.contracts {
+        let mut contracts: Vec<Contract> = Vec::with_capacity(file.contracts.0.len());
+        for raw in file.contracts.0 {
             let line = place::line(text, raw.span().start);
             let raw = raw.into_inner();
             let (span, name) = (raw.name.span(), raw.name.into_inner().0);
@@ -184,8 +189,8 @@ impl Config {
                 line,
             });
         }
-        let mut ignores = Vec::with_capacity(file.ignores.len());
-        for raw in file.ignores {
+        let mut ignores = Vec::with_capacity(file.ignores.0.len());
+        for raw in file.ignores.0 {
             let span = raw.span();
             let raw = raw.into_inner();
             if raw.code.is_none() && raw.rule.is_none() {

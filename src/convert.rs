@@ -43,6 +43,8 @@ pub struct Options {
     pub resize: bool,
     /// Whether what does not fit is left out instead of refused.
     pub partial: bool,
+    /// Whether tensors count that have no values in the file: for a plan that is only read.
+    pub unread: bool,
     /// In how many groups the rows of fused queries, keys and values come; `None` where names have to say it.
     pub groups: Option<u64>,
 }

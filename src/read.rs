@@ -22,6 +22,7 @@ mod sharded;
 mod tail;
 pub mod torch;
 
+pub(crate) use input::plain;
 use input::{Input, Named};
 pub use lines::key_lines;
 
@@ -70,6 +71,11 @@ pub fn read(path: &Path) -> Result<Checkpoint, ReadError> {
     let mut out = read_weights(input)?;
     out.remarks.extend(one_of_many(path));
     Ok(out)
+}
+
+/// Whether `path` is a pointer of git-lfs: a small text that stands in a repository for the file itself.
+pub fn is_lfs_pointer(path: &Path) -> bool {
+    matches!(input::open(path), Ok(Named::File(input)) if foreign::is_lfs_pointer(&input))
 }
 
 /// Reads a file with weights in it: no list of keys, no index.

@@ -9,6 +9,7 @@ pub mod github;
 pub mod html;
 pub mod inspect;
 pub mod json;
+pub mod junit;
 pub mod markdown;
 pub mod rules;
 pub mod sarif;

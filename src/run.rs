@@ -97,9 +97,12 @@ fn applies(cli: &Cli) -> Result<(), Failure> {
         Some(Command::Rules(_)) => ("rules", "text and json"),
         Some(Command::Convert(_)) => ("convert", "text and json"),
         Some(Command::Snapshot(_)) => ("snapshot", "expected.json alone; leave --format out"),
+        Some(Command::Check(args)) if args.update => ("check --update", "text alone; leave --format out"),
         None | Some(Command::Inspect(_) | Command::Check(_)) => return Ok(()),
     };
-    if matches!(format.kind(), FormatKind::Text | FormatKind::Json) {
+    // What the others write for people is easily had as JSON; what an update says is for people alone.
+    let json = !matches!(&cli.command, Some(Command::Check(_)));
+    if format.kind() == FormatKind::Text || (json && format.kind() == FormatKind::Json) {
         return Ok(());
     }
     let name = format.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();

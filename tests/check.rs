@@ -102,7 +102,7 @@ fn a_broken_contract_is_named_with_its_cause_and_the_others_are_checked_all_the_
     project.write("w/b.json", EXPECTED);
     let said = project.run("check");
     assert_eq!(said.status, 1, "{}", said.out);
-    assert!(said.out.starts_with("contract net\nsource  a.json"), "{}", said.out);
+    assert!(said.out.starts_with("contract net   w/a.json\nsource  a.json"), "{}", said.out);
     assert!(said.out.contains("CK104") && said.out.contains("^classifier\\. → head."), "{}", said.out);
     assert!(!said.out.contains("b.json"), "{}", said.out);
     assert_eq!(said.err, "ckdiff check: 1 contract, 2 files: 1 does not hold\n");
@@ -135,6 +135,15 @@ fn without_a_configuration_the_shortest_one_is_shown() {
     let said = Project::new().run("check");
     assert_eq!(said.status, 2);
     assert!(said.err.contains("no ckdiff.toml") && said.err.contains("[[contract]]"), "{}", said.err);
+}
+
+#[test]
+fn a_configuration_without_contracts_says_that_it_promises_nothing() {
+    let project = Project::new();
+    project.write("ckdiff.toml", "");
+    let said = project.run("check");
+    assert_eq!((said.status, said.out.as_str()), (0, ""));
+    assert_eq!(said.err, "ckdiff check: ckdiff.toml has no [[contract]]: nothing is promised\n");
 }
 
 #[test]
@@ -239,7 +248,8 @@ fn a_missing_expected_json_says_how_it_is_made() {
     assert_eq!(said.status, 2);
     assert!(said.out.contains("ckdiff check --update writes it"), "{}", said.out);
     let said = project.run("check --update");
-    assert_eq!((said.status, said.out.as_str()), (0, "contract net   expected.json: written\n"));
+    assert_eq!((said.status, said.out.as_str()), (0, "contract net   expected.json: written, 4 keys of w/a.json\n"));
+    assert_eq!(said.err, "ckdiff check: 1 snapshot: 1 written\n");
     assert_eq!(project.read("expected.json"), EXPECTED);
     assert_eq!(project.run("check").status, 0);
 }
@@ -285,6 +295,9 @@ fn entries_of_a_baseline_that_are_gone_are_named() {
     let said = project.run("check --baseline known.json");
     assert_eq!(said.status, 0);
     assert!(said.out.contains("warning  CK905") && said.out.contains("w/a.json"), "{}", said.out);
+    assert!(said.out.contains("it can be dropped, which --update-baseline does"), "{}", said.out);
+    let said = project.run("check --baseline known.json --format github");
+    assert!(said.out.contains("::warning file=known.json,line=2,title=CK905 stale-baseline::"), "{}", said.out);
     let said = project.run("check --baseline known.json --update-baseline");
     assert!(said.err.contains("0 findings accepted, 0 new, 1 gone"), "{}", said.err);
     assert_eq!(project.run("check --baseline known.json").out, "");
@@ -309,10 +322,12 @@ fn an_update_writes_the_snapshot_anew_and_says_what_that_means_for_old_files() {
     let said = project.run("check --update");
     assert_eq!(said.status, 1, "old files do not load as they are");
     assert!(said.out.starts_with("contract net   expected.json: 2 keys added, 2 removed, 0 changed\n"), "{}", said.out);
-    assert!(said.out.contains("old files renamed: load after `^head\\.` → `classifier.`"), "{}", said.out);
+    assert!(said.out.contains("\nrenamed: old files load after `^head\\.` → `classifier.`\n"), "{}", said.out);
+    assert_eq!(said.err, "ckdiff check: 1 snapshot: 1 written; old files do not load as they are\n");
     assert_eq!(project.read("expected.json"), renamed());
     let again = project.run("check --update");
     assert_eq!((again.status, again.out.as_str()), (0, ""));
+    assert_eq!(again.err, "ckdiff check: 1 snapshot: 1 as it was\n");
     assert_eq!(project.run("check").status, 0);
 }
 
@@ -323,8 +338,165 @@ fn an_update_refuses_sources_that_disagree_and_leaves_checkpoints_alone() {
     project.write("w/b.json", &renamed());
     let said = project.run("check --update");
     assert_eq!(said.status, 2);
-    assert!(said.err.contains("w/a.json and w/b.json hold different keys"), "{}", said.err);
+    assert!(said.out.contains("CK906  w/a.json and w/b.json differ in `classifier.bias`"), "{}", said.out);
+    assert!(said.out.contains("a snapshot is taken of one model"), "{}", said.out);
     assert_eq!(project.read("expected.json"), EXPECTED);
+}
+
+#[test]
+fn an_update_goes_on_behind_a_contract_that_it_cannot_see_to() {
+    let project = Project::with_contract("");
+    project.write("w/a.json", EXPECTED);
+    project.write("w/b.json", &renamed());
+    for (name, source) in [("torn", "torn.json"), ("other", "o.json")] {
+        let more =
+            format!("[[contract]]\nname = \"{name}\"\nsource = \"{source}\"\nexpected = \"{name}.expected.json\"\n");
+        project.write("ckdiff.toml", &(project.read("ckdiff.toml") + &more));
+    }
+    project.write("torn.json", "{\"a\": ");
+    project.write("o.json", EXPECTED);
+    let said = project.run("check --update");
+    assert_eq!(said.status, 2);
+    assert!(said.out.contains("contract net\nerror  CK906"), "{}", said.out);
+    assert!(said.out.contains("contract torn\nerror  CK003"), "{}", said.out);
+    assert!(said.out.contains("contract other   other.expected.json: written"), "{}", said.out);
+    assert_eq!(project.read("other.expected.json"), EXPECTED);
+    assert!(!project.path().join("torn.expected.json").exists());
+}
+
+#[test]
+fn an_update_says_that_a_source_is_gone() {
+    let project = Project::with_contract("");
+    let said = project.run("check --update");
+    assert_eq!((said.status, said.err.as_str()), (1, ""));
+    assert!(said.out.contains("CK903  `w/*.json` matches no file (ckdiff.toml:3)"), "{}", said.out);
+    assert_eq!(project.read("expected.json"), EXPECTED);
+    // Where it may be gone, what is there is enough.
+    let lenient = Project::with_contract("[severity]\nunmatched-source = \"note\"\n");
+    let said = lenient.run("check --update");
+    assert_eq!((said.status, said.out.as_str()), (0, ""));
+}
+
+#[test]
+fn two_contracts_that_share_a_file_must_agree_on_it() {
+    let project = Project::with_contract("");
+    let more = "[[contract]]\nname = \"twin\"\nsource = \"o.json\"\nexpected = \"expected.json\"\n";
+    project.write("ckdiff.toml", &(project.read("ckdiff.toml") + more));
+    project.write("w/a.json", &renamed());
+    project.write("o.json", &renamed());
+    let said = project.run("check --update");
+    assert_eq!((said.status, said.out.matches("keys added").count()), (1, 1), "{}", said.out);
+    project.write("o.json", EXPECTED);
+    let said = project.run("check --update");
+    assert_eq!(said.status, 2);
+    assert!(
+        said.out.contains("contract twin\nerror  CK906  its sources and those of contract net differ"),
+        "{}",
+        said.out
+    );
+    assert_eq!(project.read("expected.json"), renamed());
+}
+
+#[test]
+fn an_update_leaves_alone_what_was_not_taken_of_the_sources() {
+    // Old weights that a loader renames: what the model expects does not follow from them.
+    let project = Project::with_contract("level = \"fixable\"\n");
+    project.write("w/a.json", &renamed());
+    let said = project.run("check --update");
+    assert_eq!((said.status, said.out.as_str()), (0, ""));
+    assert!(
+        said.err.contains("expected.json is left alone: what is to load into it does, at level fixable"),
+        "{}",
+        said.err
+    );
+    assert!(said.err.contains("ckdiff snapshot w/a.json -o expected.json"), "{}", said.err);
+    assert_eq!(project.read("expected.json"), EXPECTED);
+    // Another checkpoint is what it is.
+    let header = r#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let weights = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 4]].concat();
+    fs::write(project.path().join("base.safetensors"), &weights).expect("it can be written");
+    project.write("ckdiff.toml", &project.read("ckdiff.toml").replace("expected.json", "base.safetensors"));
+    let said = project.run("check --update");
+    assert_eq!(said.status, 0);
+    assert!(said.err.contains("base.safetensors is a checkpoint and no snapshot: left alone"), "{}", said.err);
+    assert_eq!(fs::read(project.path().join("base.safetensors")).expect("it is there"), weights);
+}
+
+#[test]
+fn an_update_does_not_rewrite_a_list_that_says_the_same_otherwise() {
+    let project = Project::with_contract("");
+    // As Python writes it, in another order, and less of it.
+    let other = r#"{"head.bias": [10], "head.weight": {"dtype": "torch.float32", "shape": [10, 32]},
+        "body.fc.weight": {"dtype": "torch.float32", "shape": [32, 64]}, "body.conv.weight": [64, 3, 7, 7]}"#;
+    project.write("expected.json", other);
+    project.write("w/a.json", EXPECTED);
+    let said = project.run("check --update");
+    assert_eq!((said.status, said.out.as_str(), said.err.as_str()), (0, "", "ckdiff check: 1 snapshot: 1 as it was\n"));
+    assert_eq!(project.read("expected.json"), other);
+}
+
+#[test]
+fn an_update_keeps_the_digests_of_a_snapshot() {
+    let project = Project::with_contract("");
+    let file = |value: f32| {
+        let header = r#"{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 4], &value.to_le_bytes()].concat()
+    };
+    let source = project.path().join("w/a.json");
+    fs::create_dir_all(source.parent().expect("in a folder")).expect("a folder can be made");
+    fs::write(&source, file(1.0)).expect("it can be written");
+    assert_eq!(project.run("snapshot --digest w/a.json -o expected.json").status, 0);
+    let before = project.read("expected.json");
+    assert_eq!(project.run("check --update").err, "ckdiff check: 1 snapshot: 1 as it was\n");
+    fs::write(&source, file(2.0)).expect("it can be written");
+    let said = project.run("check --update");
+    assert_eq!(said.status, 0, "{}", said.err);
+    assert!(said.out.contains("0 keys added, 0 removed, 0 changed, 1 with other values"), "{}", said.out);
+    assert!(said.out.contains("old files load as they are"), "{}", said.out);
+    let now = project.read("expected.json");
+    assert!(now != before && now.contains("\"xxh3\"") && now.contains("\"max\": 2"), "{now}");
+}
+
+#[test]
+fn an_update_says_of_every_change_what_it_means_for_old_files() {
+    let keys = |lines: &[&str]| format!("{{{}}}", lines.join(", "));
+    let [a, b, table] = ["\"a.w\": [4, 4]", "\"b.w\": [8, 4]", "\"pos_embed\": [1, 197, 8]"];
+    for (before, now, status, says) in [
+        (keys(&[a, b]), keys(&[a]), 1, "removed: old files load when what is gone is dropped"),
+        (keys(&[a]), keys(&[a, b]), 1, "old files do not load any more"),
+        (
+            keys(&["\"m.w\": [4, 4]", b]),
+            keys(&["\"n.w\": [4, 4]"]),
+            1,
+            "renamed: old files load after `^m\\.` → `n.`, when what is gone is dropped",
+        ),
+        (keys(&[a, table]), keys(&[a, "\"pos_embed\": [1, 577, 8]"]), 1, "resized: old files load after the resize"),
+        (
+            keys(&["\"a.w\": {\"dtype\": \"F32\", \"shape\": [4, 4]}"]),
+            keys(&["\"a.w\": {\"dtype\": \"F64\", \"shape\": [4, 4]}"]),
+            0,
+            "old files load as they are",
+        ),
+    ] {
+        let project = Project::with_contract("");
+        project.write("expected.json", &before);
+        project.write("w/a.json", &now);
+        let said = project.run("check --update");
+        assert!(said.out.contains(&format!("\n{says}\n")), "{before} → {now}: {}", said.out);
+        assert_eq!(said.status, status, "{before} → {now}: {}", said.out);
+    }
+}
+
+#[test]
+fn an_update_answers_in_text_alone() {
+    let project = Project::with_contract("");
+    project.write("w/a.json", &renamed());
+    for format in ["json", "sarif", "junit"] {
+        let said = project.run(&format!("check --update --format {format}"));
+        assert_eq!((said.status, said.out.as_str()), (2, ""));
+        assert!(said.err.contains("has no meaning for `check --update`"), "{}", said.err);
+    }
+    assert_eq!(project.read("expected.json"), EXPECTED, "nothing was written");
 }
 
 #[test]

@@ -88,6 +88,63 @@ fn keys_are_renamed_and_dropped_and_stand_in_the_order_of_the_target() {
     }
 }
 
+/// What Flax calls a layer of attention, with square matrices: nothing in the shapes says that they are stored input first.
+#[test]
+fn the_heads_of_flax_are_joined_and_turned_also_where_they_are_square() {
+    let bench = Bench::new();
+    let at = "Transformer/encoderblock_0/MultiHeadDotProductAttention_1";
+    let (q, k, v) = (format!("{at}/query"), format!("{at}/key"), format!("{at}/value"));
+    let (qk, kk, vk, out) =
+        (format!("{q}/kernel"), format!("{k}/kernel"), format!("{v}/kernel"), format!("{at}/out/kernel"));
+    let (qb, kb, vb, outb) = (format!("{q}/bias"), format!("{k}/bias"), format!("{v}/bias"), format!("{at}/out/bias"));
+    let shapes: [(&str, &[usize]); 8] = [
+        (&kb, &[2, 3]),
+        (&kk, &[6, 2, 3]),
+        (&outb, &[6]),
+        (&out, &[2, 3, 6]),
+        (&qb, &[2, 3]),
+        (&qk, &[6, 2, 3]),
+        (&vb, &[2, 3]),
+        (&vk, &[6, 2, 3]),
+    ];
+    let given = bench.tensors("flax.safetensors", &shapes);
+    let turned = |key: &str| -> Vec<f32> { (0..36).map(|i| given[key][i % 6 * 6 + i / 6]).collect() };
+    bench.expected(
+        "fused.json",
+        &[
+            ("blocks.0.attn.qkv.weight", &[18, 6]),
+            ("blocks.0.attn.qkv.bias", &[18]),
+            ("blocks.0.attn.proj.weight", &[6, 6]),
+            ("blocks.0.attn.proj.bias", &[6]),
+        ],
+    );
+    let output = bench.convert(&["flax.safetensors", "--to", "fused.json", "-o", "fused.safetensors"]);
+    assert!(output.status.success(), "{}", says(&output));
+    let fused = bench.read("fused.safetensors");
+    assert_eq!(fused["blocks.0.attn.proj.weight"], turned(&out));
+    assert_eq!(fused["blocks.0.attn.qkv.weight"], [turned(&qk), turned(&kk), turned(&vk)].concat());
+    assert_eq!(fused["blocks.0.attn.qkv.bias"], [&given[&qb][..], &given[&kb], &given[&vb]].concat());
+    bench.expected(
+        "apart.json",
+        &[
+            ("layers.0.self_attn.q_proj.weight", &[6, 6]),
+            ("layers.0.self_attn.q_proj.bias", &[6]),
+            ("layers.0.self_attn.k_proj.weight", &[6, 6]),
+            ("layers.0.self_attn.k_proj.bias", &[6]),
+            ("layers.0.self_attn.v_proj.weight", &[6, 6]),
+            ("layers.0.self_attn.v_proj.bias", &[6]),
+            ("layers.0.self_attn.out_proj.weight", &[6, 6]),
+            ("layers.0.self_attn.out_proj.bias", &[6]),
+        ],
+    );
+    let output = bench.convert(&["flax.safetensors", "--to", "apart.json", "-o", "apart.safetensors"]);
+    assert!(output.status.success(), "{}", says(&output));
+    let apart = bench.read("apart.safetensors");
+    for (ours, theirs) in [("q_proj", &qk), ("k_proj", &kk), ("v_proj", &vk), ("out_proj", &out)] {
+        assert_eq!(apart[&format!("layers.0.self_attn.{ours}.weight")], turned(theirs), "{ours}");
+    }
+}
+
 #[test]
 fn a_dry_run_writes_nothing() {
     let bench = Bench::new();

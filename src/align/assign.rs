@@ -45,12 +45,24 @@ pub(crate) struct Sides<'a> {
 /// How many times votes are taken.
 const ROUNDS: usize = 5;
 
+/// How far its rivals are behind a pair that is clear by its own evidence.
+const CLEAR: f32 = 0.3;
+
 /// How far behind a pair is given up after the first round.
 const HOPELESS: f32 = 1.5;
 
 /// Assigns sources to targets in several rounds. The result has one element per target unit.
 pub(crate) fn assign(sides: &Sides<'_>, pairs: &mut Vec<Pair>) -> Vec<Option<Assigned>> {
     let mut chosen = greedy(sides, pairs);
+    if sides.ordered {
+        // Whether the order says anything, those pairs show that are clear without it.
+        let clear: Vec<Option<Assigned>> = chosen.iter().map(|c| c.filter(|c| c.margin >= CLEAR)).collect();
+        let trust = local_trust(pairs, &clear);
+        for pair in pairs.iter_mut() {
+            pair.score = pair.base + 0.15 * trust * f32::from(pair.local);
+        }
+        chosen = greedy(sides, pairs);
+    }
     for round in 0..ROUNDS {
         let before: Vec<Option<u32>> = chosen.iter().map(|c| c.map(|c| c.source)).collect();
         vote(sides, pairs, &chosen);

@@ -48,7 +48,7 @@ pub(crate) fn fit(a: &[u64], b: &[u64]) -> Fit {
     if x == y {
         return Fit::Squeezed;
     }
-    let joined = x.len().min(y.len()) > 1 && Shape::joins(&x, &y);
+    let joined = x.len().min(y.len()) > 1 && (Shape::joins(&x, &y) || joins_turned(&x, &y));
     x.sort_unstable();
     y.sort_unstable();
     match x == y {
@@ -56,6 +56,29 @@ pub(crate) fn fit(a: &[u64], b: &[u64]) -> Fit {
         false if joined => Fit::Joined,
         false => Fit::Reshaped,
     }
+}
+
+/// Whether the longer of two shapes becomes the shorter, a matrix, when it is joined and turned: `[in, heads, width]` as `[out, in]`.
+fn joins_turned(a: &[u64], b: &[u64]) -> bool {
+    match (a, b) {
+        (&[rows, columns], long) | (long, &[rows, columns]) => Shape::joins(long, &[columns, rows]),
+        _ => false,
+    }
+}
+
+/// What an equal segment counts, the innermost first.
+const WRITTEN: [f32; 3] = [0.15, 0.1, 0.05];
+
+/// How the shapes of two units relate; `None` where one is not known.
+fn fit_of(a: &Unit, b: &Unit) -> Option<Fit> {
+    let (x, y) = (a.shape.as_deref()?, b.shape.as_deref()?);
+    let biases = a.name.leaf.role == Role::Bias && b.name.leaf.role == Role::Bias;
+    // A bias of heads by their width, which other frameworks keep as one row.
+    let row = biases && x.len().min(y.len()) == 1;
+    Some(match fit(x, y) {
+        Fit::Reshaped if row => Fit::Joined,
+        fit => fit,
+    })
 }
 
 /// Everything that is asked of a pair and does not change between rounds.
@@ -116,14 +139,13 @@ impl<'a> Evidence<'a> {
     /// The score of a pair before any votes.
     pub(crate) fn base(&mut self, s: u32, t: u32) -> f32 {
         let (a, b) = (&self.source[s as usize], &self.target[t as usize]);
-        let shape = match (&a.shape, &b.shape) {
-            (Some(x), Some(y)) => match fit(x, y) {
-                Fit::Equal => 0.3,
-                Fit::Squeezed => 0.2,
-                Fit::Permuted | Fit::Joined => -0.1,
-                Fit::Reshaped => -0.6,
-            },
-            _ => 0.0,
+        let fit = fit_of(a, b);
+        let shape = match fit {
+            Some(Fit::Equal) => 0.3,
+            Some(Fit::Squeezed) => 0.2,
+            Some(Fit::Permuted | Fit::Joined) => -0.1,
+            Some(Fit::Reshaped) => -0.6,
+            None => 0.0,
         };
         // Frameworks that say kernel store matrices the other way round.
         let turned =
@@ -137,14 +159,12 @@ impl<'a> Evidence<'a> {
         let same = if a.name.tokens == b.name.tokens { 0.5 } else { 0.0 };
         let name = self.name(a.name.class, b.name.class);
         // Equal numbers of elements in unrelated shapes happen by chance: only a name can make them one tensor.
-        let chance = match (&a.shape, &b.shape) {
-            (Some(x), Some(y)) if name < 0.7 && fit(x, y) == Fit::Reshaped => -2.0,
-            _ => 0.0,
-        };
+        let chance = if name < 0.7 && fit == Some(Fit::Reshaped) { -2.0 } else { 0.0 };
         // One side names a second copy, the other does not.
         let second = if self.second(a.name.class) != self.second(b.name.class) { -0.5 } else { 0.0 };
         let numbers = if !a.name.numbers.is_empty() && a.name.numbers == b.name.numbers { 0.1 } else { 0.0 };
-        same + numbers + second + shape + chance + leaf + 1.5 * name + self.around(s, t)
+        let written = self.written(a.name.class, b.name.class);
+        same + written + numbers + second + shape + chance + leaf + 1.5 * name + self.around(s, t)
     }
 
     /// Whether both units come at the same place among units like them, in the smallest module that both share: −1, 0 or 1.
@@ -201,6 +221,25 @@ impl<'a> Evidence<'a> {
         let result = (share(&best_x, &wx) + share(&best_y, &wy)) / 2.0;
         self.names.insert((a, b), result);
         result
+    }
+
+    /// What it counts that the modules around the tensors of two classes are written alike, from the innermost outwards: the words alone do
+    /// not tell `token_to_image` from `image_to_token`, and one word of ten hardly tells `q_norm` from `k_norm`.
+    fn written(&self, a: u32, b: u32) -> f32 {
+        let (a, b) = (&self.words.classes[a as usize], &self.words.classes[b as usize]);
+        let pairs = a.segments.iter().zip(&b.segments).zip(WRITTEN);
+        pairs.filter(|((x, y), _)| a.template[(*x).clone()] == b.template[(*y).clone()]).map(|(_, weight)| weight).sum()
+    }
+
+    /// Whether the innermost modules of two classes are one thing: `Some(true)` where they are written alike, `Some(false)` where they are
+    /// two words of the lexicon for it, `None` where nothing says so.
+    pub(crate) fn same_module(&self, a: u32, b: u32) -> Option<bool> {
+        let inner = |class: u32| {
+            let class = &self.words.classes[class as usize];
+            class.segments.first().map(|range| &class.template[range.clone()])
+        };
+        let (x, y) = (inner(a)?, inner(b)?);
+        (x == y || self.words.one_thing(x, y)).then_some(x == y)
     }
 
     /// What the modules around two units say, −1 to 1: equal weights in equal places speak for, equal weights in other places against.

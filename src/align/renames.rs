@@ -53,12 +53,48 @@ pub(crate) fn find(out: &mut Alignment, source: &StateDict<'_>, target: &StateDi
     }
     let others: Vec<&str> = (0..source.entries.len() as u32).filter(|s| !moved.contains(s)).map(key).collect();
     if pairs.iter().any(|(s, t)| s != t) {
-        out.renames = rules(&pairs, &others);
+        out.renames = match Dotted::new(&pairs, &others) {
+            Some(dotted) => dotted.rules(),
+            None => rules(&pairs, &others),
+        };
     }
     let kept: Vec<&str> =
         uses.keys().map(|&s| key(s)).chain(out.ambiguous.iter().flat_map(|g| &g.source).map(|&s| key(s))).collect();
     let unexpected: Vec<&str> = out.unexpected.iter().map(|&s| key(s)).collect();
     out.drops = drops::find(&unexpected, &kept);
+}
+
+/// Pairs whose sources part their segments with `/` (TensorFlow, Flax, T5X), which one rule makes the dots of their targets.
+struct Dotted<'a> {
+    pairs: Vec<(String, &'a str)>,
+    others: Vec<String>,
+    changed: usize,
+}
+
+impl<'a> Dotted<'a> {
+    /// `None` where most sources have no `/`, a target has one, or two sources would become one.
+    fn new(pairs: &[Pair<'a>], others: &[&str]) -> Option<Self> {
+        let slashed = pairs.iter().filter(|(s, _)| s.contains('/')).count();
+        if slashed * 2 <= pairs.len() || pairs.iter().any(|(_, t)| t.contains('/')) {
+            return None;
+        }
+        let dots = |key: &str| key.replace('/', ".");
+        let dotted: Vec<(String, &str)> = pairs.iter().map(|&(s, t)| (dots(s), t)).collect();
+        let others: Vec<String> = others.iter().map(|s| dots(s)).collect();
+        let names: HashSet<&str> =
+            dotted.iter().map(|(s, _)| s.as_str()).chain(others.iter().map(String::as_str)).collect();
+        if names.len() < dotted.len() + others.len() {
+            return None;
+        }
+        Some(Dotted { pairs: dotted, others, changed: slashed })
+    }
+
+    fn rules(&self) -> Vec<Rename> {
+        let pairs: Vec<Pair<'_>> = self.pairs.iter().map(|(s, t)| (s.as_str(), *t)).collect();
+        let others: Vec<&str> = self.others.iter().map(String::as_str).collect();
+        let dots = Rename { pattern: "/".into(), replacement: ".".into(), keys: self.changed };
+        std::iter::once(dots).chain(rules(&pairs, &others)).collect()
+    }
 }
 
 /// Rules that turn the first of each pair into the second, without sending two keys to one.

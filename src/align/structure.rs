@@ -10,7 +10,7 @@ use super::tree::{Templates, Tree};
 use super::units::{Unit, split_fused, units};
 use super::words::{Token, Words};
 use super::{Alignment, Ambiguous, How, Match, Piece, Step};
-use crate::checkpoint::StateDict;
+use crate::checkpoint::{Key, StateDict};
 use crate::rules::lexicon::Lexicon;
 
 /// Aligns two state_dicts by structure and names.
@@ -55,6 +55,7 @@ pub(crate) fn align(source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Le
     if mostly_kept(&decisions, &a, &b) {
         forget_odd_ones(&mut decisions, &a, &b, &mut evidence);
     }
+    own_names_first(&mut decisions, &a, &b);
     let mut out = Collected::new(source, target);
     for (t, decision) in decisions.into_iter().enumerate() {
         match decision {
@@ -72,6 +73,54 @@ pub(crate) fn align(source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Le
     }
     out.finish()
 }
+
+/// Takes back what passes over a tensor of the same name, where the sides do not fit together otherwise either.
+///
+/// One model in two widths has tensors of equal shape in other stages, and they are not each other. A conversion that moves a stage
+/// (a downsample of Swin) leaves nothing of the kind open: there shapes are believed, not names.
+fn own_names_first(decisions: &mut [Decision], a: &[Unit], b: &[Unit]) {
+    type Names<'u> = HashMap<&'u [Token], Option<&'u [u64]>, foldhash::fast::RandomState>;
+    fn names(units: &[Unit]) -> Names<'_> {
+        units.iter().filter(|u| u.part.is_none()).map(|u| (u.name.tokens.as_slice(), u.shape.as_deref())).collect()
+    }
+    // Of equal name and another size: what is of equal size is told apart by other means.
+    let resized = |names: &Names<'_>, unit: &Unit| {
+        names.get(unit.name.tokens.as_slice()).is_some_and(|shape| *shape != unit.shape.as_deref())
+    };
+    let (in_a, in_b) = (names(a), names(b));
+    let mut claimed = vec![false; a.len()];
+    let (mut crossing, mut open) = (0usize, 0usize);
+    let crosses = |s: u32, t: usize| {
+        let (x, y) = (&a[s as usize], &b[t]);
+        x.name.tokens != y.name.tokens && (resized(&in_b, x) || resized(&in_a, y))
+    };
+    for (t, decision) in decisions.iter().enumerate() {
+        match decision {
+            Decision::Claim(s, _) => {
+                claimed[*s as usize] = true;
+                crossing += usize::from(crosses(*s, t));
+            }
+            _ => open += usize::from(resized(&in_a, &b[t])),
+        }
+    }
+    open += (0..a.len()).filter(|&s| !claimed[s] && resized(&in_b, &a[s])).count();
+    if open < OPEN || open * 4 < crossing {
+        return;
+    }
+    for (t, decision) in decisions.iter_mut().enumerate() {
+        let passes_over = match decision {
+            Decision::Claim(s, _) => crosses(*s, t),
+            Decision::OneOf(_) => resized(&in_a, &b[t]),
+            Decision::Nothing => false,
+        };
+        if passes_over {
+            *decision = Decision::Nothing;
+        }
+    }
+}
+
+/// How many tensors of equal names must be open before names are believed rather than shapes.
+const OPEN: usize = 6;
 
 /// Where nine of ten names are kept, a single module that would be renamed is likelier another module.
 fn mostly_kept(decisions: &[Decision], a: &[Unit], b: &[Unit]) -> bool {
@@ -106,7 +155,10 @@ fn forget_odd_ones(decisions: &mut [Decision], a: &[Unit], b: &[Unit], evidence:
                 continue;
             }
             let (x, y) = (&a[s as usize].name, &b[t].name);
-            if x.tokens != y.tokens && together[&(x.class, y.class)] == 1 && evidence.name(x.class, y.class) < 0.85 {
+            let single = x.tokens != y.tokens && together[&(x.class, y.class)] == 1;
+            let apart = beyond(&x.tokens, &y.tokens).min(beyond(&y.tokens, &x.tokens));
+            let same_module = evidence.same_module(x.class, y.class).is_some_and(|written| !written || apart <= 1);
+            if single && evidence.name(x.class, y.class) < 0.85 && !same_module {
                 *d = Decision::Nothing;
             }
         }
@@ -127,7 +179,16 @@ pub(super) fn after(a: &StateDict<'_>, b: &StateDict<'_>) -> bool {
 
 /// Whether the stored order is that of registration. A file whose keys stand in alphabetical order was sorted by whoever wrote it.
 fn registered(side: &StateDict<'_>) -> bool {
-    side.ordered() && !side.entries.is_sorted_by(|a, b| a.key <= b.key)
+    side.ordered() && side.entries.windows(2).any(|pair| descends(pair[0].key, pair[1].key))
+}
+
+/// Whether a key stands before another that comes earlier in the alphabet. Numbers are left out of it: some sort 10 before 2, some behind.
+fn descends(first: Key<'_>, second: Key<'_>) -> bool {
+    let words = |segment: &str| segment.split(|c: char| c.is_ascii_digit()).map(str::to_owned).collect::<Vec<_>>();
+    let differ = first.segments().zip(second.segments()).find(|(a, b)| a != b);
+    differ.is_some_and(|(a, b)| {
+        words(a) > words(b) && [a, b].iter().all(|s| !s.starts_with(|c: char| c.is_ascii_digit()))
+    })
 }
 
 /// From units back to keys.

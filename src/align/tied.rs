@@ -35,7 +35,7 @@ pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDic
     let mut words = Words::new(lexicon);
     let mut read = |i: u32| {
         let (tokens, last) = words.tokenize(target.entries[i as usize].key.as_str());
-        words.name_of(tokens, last)
+        words.name_of(tokens, last, 0)
     };
     let mut found: Vec<Tie> = Vec::new();
     for &t in &out.missing {

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::checkpoint::{DtypeKind, StateDict};
+use crate::checkpoint::{DtypeKind, Shape, StateDict};
 use crate::rules::lexicon::{Lexicon, Role};
 
+use super::counting::Cut;
 use super::words::{Name, Token, Words};
 
 /// One tensor, a stack of tensors, or a part of one.
@@ -30,8 +31,9 @@ pub(crate) fn units(side: &StateDict<'_>, words: &mut Words) -> Vec<Unit> {
     let mut stacks: HashMap<Vec<Token>, usize, foldhash::fast::RandomState> = HashMap::default();
     let mut out: Vec<Unit> = Vec::with_capacity(side.entries.len());
     let mut indices: Vec<Vec<u32>> = Vec::new();
-    for (i, entry) in side.entries.iter().enumerate() {
-        let (tokens, last) = words.tokenize(entry.key.as_str());
+    let cuts = super::counting::from_one(side.entries.iter().map(|e| e.key.as_str()), words);
+    for (i, (entry, cut)) in side.entries.iter().zip(cuts).enumerate() {
+        let Cut { tokens, last, starts } = cut;
         let at = expert.and_then(|e| index_after(&tokens, e, words));
         let shape = entry.shape().map(|s| s.dims().to_vec());
         if let Some(at) = at {
@@ -46,11 +48,12 @@ pub(crate) fn units(side: &StateDict<'_>, words: &mut Words) -> Vec<Unit> {
             }
             stacks.insert(rest.clone(), out.len());
             let last = if last > at { last - 1 } else { last };
-            out.push(unit(i, words.name_of(rest, last), shape, entry.dtype().map(|d| d.kind())));
+            let starts = if at < 63 { starts & ((1 << at) - 1) | (starts >> (at + 1)) << at } else { starts };
+            out.push(unit(i, words.name_of(rest, last, starts), shape, entry.dtype().map(|d| d.kind())));
             indices.push(vec![index]);
             continue;
         }
-        out.push(unit(i, words.name_of(tokens, last), shape, entry.dtype().map(|d| d.kind())));
+        out.push(unit(i, words.name_of(tokens, last, starts), shape, entry.dtype().map(|d| d.kind())));
         indices.push(Vec::new());
     }
     for (unit, index) in out.iter_mut().zip(&indices) {
@@ -124,7 +127,7 @@ pub(crate) fn split_fused(whole: &mut Vec<Unit>, parts: &[Unit], lexicon: &Lexic
                         tokens.splice(place.clone(), [token]);
                         let last = (unit.name.leaf_at + 1).saturating_sub(place.len()).min(tokens.len() - 1);
                         let mut piece = unit.clone();
-                        piece.name = words.name_of(tokens, last);
+                        piece.name = words.name_of(tokens, last, 0);
                         piece.part = Some((k as u8, shapes.len() as u8));
                         piece.numel = shape.iter().product();
                         piece.shape = Some(shape.clone());
@@ -198,7 +201,7 @@ fn families(units: &[Unit], concepts: &[u32], words: &mut Words) -> Vec<Family> 
     out
 }
 
-/// Whether tensors of these shapes, joined along one axis, make `whole` (dimensions in any order).
+/// Whether tensors of these shapes, joined along one axis, make `whole` (dimensions in any order, neighbours joined or not).
 fn fits(whole: &[u64], parts: &[Vec<u64>]) -> bool {
     let numel = |s: &[u64]| s.iter().fold(1u64, |n, &d| n.saturating_mul(d));
     let total = numel(whole);
@@ -213,6 +216,11 @@ fn fits(whole: &[u64], parts: &[Vec<u64>]) -> bool {
             }
             let mut cut = whole.to_vec();
             cut[axis] = (share / total as u128) as u64;
+            // Flax keeps the projections of heads as `[in, heads, width]`, and their biases as `[heads, width]`.
+            let turned: Vec<u64> = cut.iter().rev().copied().collect();
+            if p.len() == cut.len() + 1 && (Shape::joins(p, &cut) || Shape::joins(p, &turned)) {
+                return true;
+            }
             let mut have = p.clone();
             cut.sort_unstable();
             have.sort_unstable();

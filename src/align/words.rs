@@ -1,6 +1,6 @@
 //! Names as words: a key is cut into tokens, and the lexicon says which tokens mean the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::rules::lexicon::{Lexicon, Role};
 
@@ -57,6 +57,8 @@ pub(crate) struct Class {
     pub(crate) words: Vec<Word>,
     /// Its tokens, free numbers as [`FREE`].
     pub(crate) template: Vec<Token>,
+    /// The segments of the modules around the tensor, the innermost first, those of numbers alone left out; at most [`SEGMENTS`].
+    pub(crate) segments: Vec<std::ops::Range<usize>>,
 }
 
 /// A tree of phrases: from a node and a token to the next node, and what a phrase that ends there means.
@@ -113,6 +115,10 @@ pub(crate) struct Words {
     texts: Vec<String>,
     ids: HashMap<String, u32, foldhash::fast::RandomState>,
     phrases: Phrases<Vec<u32>>,
+    /// Words that phrases end with, followed by a 1.
+    counted: HashSet<u32, foldhash::fast::RandomState>,
+    /// Phrases whose numbers count down.
+    countdowns: Vec<Vec<Token>>,
     /// Phrases of leaves, last token first.
     leaves: Phrases<(Role, bool)>,
     pub(crate) concepts: HashMap<String, u32>,
@@ -121,6 +127,9 @@ pub(crate) struct Words {
     similar: HashMap<(u32, u32), f32, foldhash::fast::RandomState>,
     found: HashMap<(u32, u32), Option<std::ops::Range<usize>>, foldhash::fast::RandomState>,
 }
+
+/// How many modules around a tensor are compared as they are written.
+const SEGMENTS: usize = 3;
 
 /// Stands in a class template for a number that is free.
 const FREE: Token = Token::Number(u32::MAX);
@@ -173,6 +182,8 @@ impl Words {
             texts: Vec::new(),
             ids: HashMap::default(),
             phrases: Phrases { next: HashMap::default(), ends: Vec::new() },
+            counted: HashSet::default(),
+            countdowns: Vec::new(),
             leaves: Phrases { next: HashMap::default(), ends: Vec::new() },
             concepts: HashMap::new(),
             classes: Vec::new(),
@@ -189,11 +200,18 @@ impl Words {
                     true => vec![words.token_for(form)],
                     false => words.tokenize(form).0,
                 };
+                if let [.., Token::Word(word), Token::Number(1)] = *phrase {
+                    words.counted.insert(word);
+                }
                 let meanings = words.phrases.node(phrase.into_iter()).get_or_insert_default();
                 if !meanings.contains(&id) {
                     meanings.push(id);
                 }
             }
+        }
+        for form in lexicon.countdowns.iter().flat_map(|c| &c.forms) {
+            let phrase = words.tokenize(form).0;
+            words.countdowns.push(phrase);
         }
         for leaf in &lexicon.leaves {
             for form in &leaf.forms {
@@ -224,11 +242,18 @@ impl Words {
 
     /// Cuts a key into tokens; the second value says where the last segment begins.
     pub(crate) fn tokenize(&mut self, key: &str) -> (Vec<Token>, usize) {
-        let mut last = 0;
+        let (tokens, last, _) = self.tokenize_with_starts(key);
+        (tokens, last)
+    }
+
+    /// As [`Words::tokenize`]; the third value has a bit for each of the first 63 tokens that begins a segment.
+    pub(crate) fn tokenize_with_starts(&mut self, key: &str) -> (Vec<Token>, usize, u64) {
+        let (mut last, mut starts) = (0, 0);
         let mut out = Vec::with_capacity(12);
         for (text, segment) in tokens(key) {
             if segment {
                 last = out.len();
+                starts |= 1 << last.min(63);
             }
             out.push(if text.as_bytes()[0].is_ascii_digit() {
                 Token::Number(text.parse().unwrap_or(u32::MAX - 1))
@@ -236,11 +261,27 @@ impl Words {
                 Token::Word(self.intern(text))
             });
         }
-        (out, last)
+        (out, last, starts)
     }
 
-    /// Reads the tokens of a key; `last_segment` says where its last segment begins.
-    pub(crate) fn name_of(&mut self, tokens: Vec<Token>, last_segment: usize) -> Name {
+    /// Whether the lexicon numbers this word from 1: `norm1`, `fc1`.
+    pub(crate) fn counts(&self, word: u32) -> bool {
+        self.counted.contains(&word)
+    }
+
+    /// Phrases whose numbers count down.
+    pub(crate) fn countdowns(&self) -> &[Vec<Token>] {
+        &self.countdowns
+    }
+
+    /// Whether this is a phrase of the lexicon.
+    pub(crate) fn knows(&self, phrase: &[Token]) -> bool {
+        self.phrases.exact(phrase).is_some()
+    }
+
+    /// Reads the tokens of a key; `last_segment` says where its last segment begins, `starts` as in [`Words::tokenize_with_starts`] where
+    /// all segments begin (0 where that is not known).
+    pub(crate) fn name_of(&mut self, tokens: Vec<Token>, last_segment: usize, starts: u64) -> Name {
         let (leaf_at, role, turned) = match self.leaves.longest(tokens.iter().rev().copied()) {
             Some((length, &(role, turned))) => (tokens.len() - length, role, turned),
             None => (last_segment.min(tokens.len().saturating_sub(1)), Role::Other, false),
@@ -271,7 +312,8 @@ impl Words {
             None => {
                 let id = self.classes.len() as u32;
                 let words = self.words_of(&template);
-                self.classes.push(Class { words, template: template.clone() });
+                let segments = segments(&template, leaf_at, starts);
+                self.classes.push(Class { words, template: template.clone(), segments });
                 self.class_ids.insert(template, id);
                 id
             }
@@ -339,6 +381,12 @@ impl Words {
             .any(|c| self.find(tokens, c).is_some())
     }
 
+    /// Whether two phrases of the lexicon share a meaning.
+    pub(crate) fn one_thing(&self, a: &[Token], b: &[Token]) -> bool {
+        let (Some(x), Some(y)) = (self.phrases.exact(a), self.phrases.exact(b)) else { return false };
+        x.iter().any(|meaning| y.contains(meaning))
+    }
+
     /// Whether exactly this phrase means `concept`.
     pub(crate) fn means(&self, tokens: &[Token], concept: u32) -> bool {
         self.phrases.exact(tokens).is_some_and(|c| c.contains(&concept))
@@ -374,6 +422,19 @@ impl Words {
         self.similar.insert(key, s);
         s
     }
+}
+
+/// The segments in front of the leaf, the innermost first.
+fn segments(template: &[Token], leaf_at: usize, starts: u64) -> Vec<std::ops::Range<usize>> {
+    let mut end = leaf_at;
+    let mut out = Vec::new();
+    for at in (0..leaf_at.min(63)).rev().filter(|at| starts >> at & 1 == 1) {
+        if template[at..end].iter().any(|t| matches!(t, Token::Word(_))) && out.len() < SEGMENTS {
+            out.push(at..end);
+        }
+        end = at;
+    }
+    out
 }
 
 /// How alike two plain words are spelled, 0 to 1: abbreviations and small edits count, single letters never.

@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// The text of a regular file of at most `largest` bytes. A named pipe is not waited for, and a device is not read.
+/// The bytes of a regular file of at most `largest` bytes. A named pipe is not waited for, and a device is not read.
 ///
 /// # Errors
-/// Where it is none, is longer, cannot be read, or is not UTF-8.
-pub fn text_of(path: &Path, largest: u64) -> io::Result<String> {
+/// Where it is none, is longer, or cannot be read.
+pub fn bytes_of(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
     let meta = fs::metadata(path)?;
     if meta.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
@@ -16,7 +16,15 @@ pub fn text_of(path: &Path, largest: u64) -> io::Result<String> {
     if !meta.is_file() {
         return Err(io::Error::other("it is a pipe or a device, not a regular file"));
     }
-    bounded_text(path, largest)
+    bounded(path, largest)
+}
+
+/// As [`bytes_of`], as text.
+///
+/// # Errors
+/// As [`bytes_of`], or where it is not UTF-8.
+pub fn text_of(path: &Path, largest: u64) -> io::Result<String> {
+    utf8(bytes_of(path, largest)?)
 }
 
 /// As [`text_of`], of a pipe as well: what the shell hands over for `<(…)` is one.
@@ -24,12 +32,20 @@ pub fn text_of(path: &Path, largest: u64) -> io::Result<String> {
 /// # Errors
 /// As [`text_of`].
 pub fn bounded_text(path: &Path, largest: u64) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(largest.saturating_add(1)).read_to_string(&mut text)?;
-    if text.len() as u64 > largest {
+    utf8(bounded(path, largest)?)
+}
+
+fn bounded(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(largest.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest {
         return Err(io::Error::other(format!("it has more than {largest} bytes")));
     }
-    Ok(text)
+    Ok(bytes)
+}
+
+fn utf8(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.utf8_error()))
 }
 
 #[cfg(test)]

@@ -228,3 +228,36 @@ impl<'de> Deserialize<'de> for Patterns {
         deserializer.deserialize_any(Any)
     }
 }
+
+/// A list of tables.
+pub(super) struct Tables<T>(pub(super) Vec<T>);
+
+impl<T> Tables<T> {
+    pub(super) fn none() -> Tables<T> {
+        Tables(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Tables<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<T>(std::marker::PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+            type Value = Tables<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of tables: write two brackets, [[…]], for each")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Tables<T>, A::Error> {
+                let mut list = Vec::new();
+                while let Some(table) = seq.next_element()? {
+                    list.push(table);
+                }
+                Ok(Tables(list))
+            }
+        }
+
+        deserializer.deserialize_seq(List(std::marker::PhantomData))
+    }
+}

@@ -80,6 +80,52 @@ fn a_value_that_does_not_fit_is_marked_where_it_stands() {
 }
 
 #[test]
+fn a_field_that_is_missing_is_marked_at_its_table() {
+    for (table, fields, missing) in [
+        ("contract", "source = \"a\"\nexpected = \"b\"\n", "name"),
+        ("contract", "name = \"a\"\nexpected = \"b\"\n", "source"),
+        ("contract", "name = \"a\"\nsource = \"a\"\n", "expected"),
+        ("ignore", "code = \"CK301\"\n", "reason"),
+    ] {
+        let error = refusal(&format!("# what is promised\n[[{table}]]\n{fields}"));
+        let carets = "^".repeat(table.len() + 4);
+        let marked =
+            format!("ckdiff.toml: line 2, column 1\n  |\n2 | [[{table}]]\n  | {carets}\nmissing field `{missing}`");
+        assert_eq!(error, marked);
+    }
+}
+
+#[test]
+fn one_pair_of_brackets_is_answered_with_two() {
+    for table in ["contract", "ignore"] {
+        let error = refusal(&format!("[{table}]\nname = \"a\"\n"));
+        assert!(error.starts_with("ckdiff.toml: line 1, column 1\n") && error.contains('^'), "{error}");
+        assert!(error.contains("a list of tables: write two brackets"), "{error}");
+    }
+}
+
+#[test]
+fn a_field_that_is_said_twice_is_marked_at_the_second() {
+    let error = refusal(&GOOD.replace("level = \"fixable\"", "level = \"fixable\"\nlevel = \"strict\""));
+    assert!(error.contains("7 | level = \"strict\"\n  | ^^^^^\nduplicate key"), "{error}");
+}
+
+#[test]
+fn what_is_no_text_is_named_with_its_line_and_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(NAME);
+    std::fs::write(&path, b"# one\n# tw\xf6\n").unwrap();
+    let error = Config::load(&path).unwrap_err();
+    assert_eq!(
+        (error.what.as_str(), error.help.as_str()),
+        ("line 2: byte 10 of the file is no UTF-8", "save the file as UTF-8")
+    );
+    // An editor on Windows may begin with a mark and end lines in two characters.
+    std::fs::write(&path, format!("\u{feff}{}", GOOD.replace('\n', "\r\n"))).unwrap();
+    assert_eq!(Config::load(&path).unwrap().contracts.len(), 1);
+}
+
+#[test]
 fn an_unknown_code_in_the_severities_is_refused_at_its_place() {
     let error = refusal("[severity]\nCK301 = \"off\"\nCK399 = \"off\"\n");
     assert!(error.contains("line 3") && error.contains("no code `CK399`"), "{error}");

@@ -1,5 +1,7 @@
 //! Where a fused tensor is cut: the axis and the sizes of its parts, from the shapes of what they become.
 
+use super::fit::fit;
+
 /// The parts of a fused tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
@@ -45,7 +47,7 @@ pub(super) fn cut(whole: &[u64], parts: &[Option<&[u64]>]) -> Option<Cut> {
             }
             let mut cut = whole.to_vec();
             *cut.get_mut(axis)? = n / row;
-            super::fit::fit(&cut, part)?;
+            fit(&cut, part, false).or_else(|| fit(&cut, part, true))?;
             sizes.push(Some(n / row));
         }
         let known: u64 = sizes.iter().flatten().sum();

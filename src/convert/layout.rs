@@ -61,13 +61,18 @@ impl Layout {
         }
     }
 
+    /// Whether one of two names is that of a matrix stored input first, and the other is not.
+    pub(super) fn crossed(&self, source: Key<'_>, target: Key<'_>) -> bool {
+        let input_first = |key: Key<'_>| self.turned.iter().any(|t| t == key.leaf());
+        input_first(source) != input_first(target)
+    }
+
     /// What becomes of a square matrix `source` of the source that is `target` in the target.
     pub(super) fn square(&self, source: Key<'_>, target: Key<'_>) -> Square {
         if source == target || self.is_table(source) || self.is_table(target) {
             return Square::AsItIs;
         }
-        let input_first = |key: Key<'_>| self.turned.iter().any(|t| t == key.leaf());
-        if input_first(source) != input_first(target) {
+        if self.crossed(source, target) {
             return Square::Turned;
         }
         // The nearest module that shows anything decides.

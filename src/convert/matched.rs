@@ -191,7 +191,7 @@ impl<'a> Planner<'a> {
     fn resized(&self, m: &Match) -> Result<Output, String> {
         let &[source] = m.source.as_slice() else { return Err("it is made of several tensors and resized".into()) };
         let (from, to) = (self.source(source)?, self.target(m.target)?);
-        let (given, shape) = known(from).map_err(|e| e.what)?;
+        let (given, shape) = self.options.known(from).map_err(|e| e.what)?;
         let wanted = to.shape().ok_or("its shape is not known")?;
         let rules = self.rules.shapes.get(to.key).chain(self.rules.shapes.get(from.key));
         let read = rules.filter_map(|r| Some((r.law, r.law.read(shape.dims(), wanted.dims())?))).next();
@@ -217,7 +217,8 @@ impl<'a> Planner<'a> {
         };
         let from = self.source_shape(source)?;
         let slice = self.target(m.target)?.shape().map_or(from, Shape::dims).to_vec();
-        let steps = fit(from, &slice).ok_or_else(|| no_way(from, &slice))?;
+        let crossed = self.layout.crossed(self.source(source)?.key, self.target(m.target)?.key);
+        let steps = fit(from, &slice, crossed).ok_or_else(|| no_way(from, &slice))?;
         let change = match steps.as_slice() {
             _ if m.step == Found::Tied => Change::Copied,
             [] if m.how == How::Identical => Change::Kept,
@@ -238,7 +239,7 @@ impl<'a> Planner<'a> {
         let mut given: Option<Dtype> = None;
         for share in slices.iter_mut().flatten() {
             let entry = self.source(share.source).map_err(refused)?;
-            let (dtype, shape) = known(entry).map_err(|e| refused(e.what))?;
+            let (dtype, shape) = self.options.known(entry).map_err(|e| refused(e.what))?;
             if let Some(other) = given.filter(|&g| g != dtype) {
                 return Err(refused(format!("the tensors that it is made of are {other} and {dtype}")));
             }

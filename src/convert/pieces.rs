@@ -39,8 +39,9 @@ impl Planner<'_> {
                 None => slice.clone(),
             };
             let (mut steps, from) = self.taken(piece)?;
-            let turn = fit(&from, &wanted).ok_or_else(|| no_way(&from, &wanted))?;
             let key = self.source(piece.source)?.key;
+            let crossed = self.layout.crossed(key, self.target(target)?.key);
+            let turn = fit(&from, &wanted, crossed).ok_or_else(|| no_way(&from, &wanted))?;
             self.layout.learn(key, &from, &wanted, &turn);
             steps.extend(turn);
             if let Some(cut) = whole.as_ref().filter(|_| groups > 1) {

@@ -255,7 +255,7 @@ pub(super) fn plain(
     change: Change,
     options: Options,
 ) -> Result<Output, ConvertError> {
-    let (given, shape) = known(entry)?;
+    let (given, shape) = options.known(entry)?;
     let slices = vec![vec![Share { source, steps: Vec::new() }]];
     let recipe = Recipe::Join { axis: 0, slice: shape.dims().to_vec(), slices };
     let dtype = options.output(given);
@@ -274,6 +274,14 @@ pub(super) fn known<'a>(entry: &Entry<'a>) -> Result<(Dtype, &'a Shape), Convert
 }
 
 impl Options {
+    /// Dtype and shape of an entry of the source; only what the plan needs of it where the plan is only read.
+    pub(super) fn known<'a>(self, entry: &Entry<'a>) -> Result<(Dtype, &'a Shape), ConvertError> {
+        match entry.shape().filter(|_| self.unread) {
+            Some(shape) => Ok((entry.dtype().unwrap_or(Dtype::F32), shape)),
+            None => known(entry),
+        }
+    }
+
     /// The dtype that a tensor is written in.
     pub(super) fn output(self, given: Dtype) -> Dtype {
         self.dtype.filter(|_| given.kind() == DtypeKind::Float).unwrap_or(given)

@@ -16,6 +16,11 @@ pub(super) fn certain(input: &mut Input) -> Option<ReadError> {
     Some(input.error("CK001", what, remedy))
 }
 
+/// Whether a file begins as the pointers of git-lfs do.
+pub(super) fn is_lfs_pointer(input: &Input) -> bool {
+    text::is_lfs(&input.head)
+}
+
 /// Names a binary file that was changed on its way as if it were text; readers stumble over it anywhere.
 pub(super) fn mangled(input: &mut Input) -> Option<ReadError> {
     let head = input.read_range(0, input.len.min(1 << 16)).unwrap_or_default();

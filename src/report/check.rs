@@ -62,7 +62,11 @@ pub fn verdict(report: &Report<'_>, checked: &Checked, style: &Style, out: &mut 
     if !checked.speaks() && !style.all {
         return Ok(());
     }
-    title(checked, style, out)?;
+    // Two sources of a contract may well have one name, in different folders; the verdict shows the name alone.
+    match checked.source.contains('/') {
+        true => about(&checked.contract, &checked.source, "", style, out)?,
+        false => title(checked, style, out)?,
+    }
     let counts = |w: &&Weighed| matches!(w.standing, Standing::Fails | Standing::Passes);
     let findings = checked.findings.iter().filter(counts).map(|w| w.finding.clone()).collect();
     let shown = Report { findings, holds: checked.holds(), ..report.clone() };
@@ -196,13 +200,14 @@ pub fn json(all: &[Checked], policy: &Policy, out: &mut dyn Write) -> io::Result
     object.end()
 }
 
-/// The title of what an update changed: `contract swin   expected.json: 2 keys added, 1 removed`.
+/// A title with the file that it is about: `contract swin   expected.json: 2 keys added, 1 removed`.
 ///
 /// # Errors
 /// What the writer reports.
-pub fn updated(contract: &str, path: &str, what: &str, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+pub fn about(contract: &str, path: &str, what: &str, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let title = format!("contract {}", escaped(contract));
-    let text = format!("{}: {what}", escaped(path));
+    let colon = if what.is_empty() { "" } else { ": " };
+    let text = format!("{}{colon}{what}", escaped(path));
     let gap = if title.width() + text.width() + 3 <= style.width || !style.wrap { "   " } else { "\n" };
     writeln!(out, "{}{gap}{text}", style.paint(Tone::Title, &title))
 }

@@ -14,6 +14,7 @@ use crate::checkpoint::{Entry, Format, StateDict};
 use crate::rules::{Law, Mend, Reading, RuleSet};
 
 mod burn;
+mod exact;
 mod json;
 mod literal;
 mod mmengine;
@@ -55,6 +56,8 @@ pub struct Plan<'a> {
     changes: Vec<(&'a str, Change<'a>)>,
     /// Matches whose shapes differ and that nothing mends: they must be left out.
     unfit: Vec<&'a str>,
+    /// Keys of the checkpoint that would have to be split or joined in a way that is not known: they are left out.
+    undecided: Vec<&'a str>,
     /// Keys of the model that nothing fills.
     missing: Vec<&'a str>,
     /// Whether both sides are known as wholes: then a strict load can be promised.
@@ -68,16 +71,20 @@ enum Change<'a> {
     Join(Vec<&'a str>),
     /// A part of one source; which one is told by the order of the targets.
     Split(&'a str),
-    /// Dimensions in another order.
+    /// Dimensions in another order, which the shapes tell.
     Transpose,
+    /// Dimensions in this order.
+    Turn(Vec<usize>),
     /// The same elements under another shape.
     Reshape,
+    /// An expression of the tensors `t`, and the keys of those.
+    Made(String, Vec<&'a str>),
     /// A resize by a law of shapes.
     Resize(Law, Reading, &'a [u64]),
 }
 
 impl<'a> Plan<'a> {
-    /// Reads the plan off an alignment.
+    /// Reads the plan off an alignment alone, as far as names and shapes tell: for texts, which hold no more.
     pub fn new(
         source: &'a StateDict<'a>,
         target: &'a StateDict<'a>,
@@ -91,6 +98,7 @@ impl<'a> Plan<'a> {
             renames: alignment.renames.clone(),
             changes: Vec::new(),
             unfit: Vec::new(),
+            undecided: Vec::new(),
             missing: alignment.missing.iter().filter_map(|&i| Some(key(target, i)?.as_str())).collect(),
             whole: source.checkpoint.format != Format::Text && target.checkpoint.format != Format::Text,
         };
@@ -234,6 +242,13 @@ fn beyond(plan: &Plan<'_>, mark: &str, out: &mut dyn Write) -> io::Result<()> {
     if !plan.unfit.is_empty() {
         let n = plan.unfit.len();
         writeln!(out, "{mark} {n} tensors have another size than the model wants and have to be left out.")?;
+    }
+    if !plan.undecided.is_empty() {
+        let n = plan.undecided.len();
+        writeln!(
+            out,
+            "{mark} {n} tensors come apart or together in a way that neither names nor shapes tell: ckdiff convert --groups takes it."
+        )?;
     }
     if !plan.missing.is_empty() {
         let n = plan.missing.len();

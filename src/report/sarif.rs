@@ -33,7 +33,10 @@ pub fn write(subjects: &[Subject], out: &mut dyn Write) -> io::Result<()> {
         let index = &index;
         subject.items.iter().map(move |item| result(subject, item, index, suppressing))
     });
-    let holds = subjects.iter().all(Subject::holds);
+    let exit_code = match subjects.iter().any(Subject::unread) {
+        true => 2,
+        false => u8::from(!subjects.iter().all(Subject::holds)),
+    };
     let log = Log {
         schema: "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
         version: "2.1.0",
@@ -47,7 +50,7 @@ pub fn write(subjects: &[Subject], out: &mut dyn Write) -> io::Result<()> {
                     rules: used.iter().map(|code| rule::of(code)).collect(),
                 },
             },
-            invocations: [Invocation { execution_successful: true, exit_code: u8::from(!holds) }],
+            invocations: [Invocation { execution_successful: true, exit_code }],
             original_uri_base_ids: BTreeMap::from([(
                 SRCROOT,
                 Base { description: Message::plain("the working directory of the run") },

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::base::{Base, Location};
-use super::{github, html, markdown, sarif};
+use super::{github, html, junit, markdown, sarif};
 use crate::align::{Drop, Rename};
 use crate::explain::{Finding, Severity};
 use crate::judge::{Coverage, Level, Verdict};
@@ -26,6 +26,8 @@ pub enum Sheet {
     Markdown,
     /// A page for a browser.
     Html,
+    /// JUnit XML, for lists of test results.
+    Junit,
 }
 
 impl Sheet {
@@ -39,6 +41,7 @@ impl Sheet {
             Sheet::Github => github::write(subjects, out),
             Sheet::Markdown => markdown::write(subjects, out),
             Sheet::Html => html::write(subjects, out),
+            Sheet::Junit => junit::write(subjects, out),
         }
     }
 }
@@ -161,6 +164,11 @@ impl Place {
     }
 }
 
+/// Whether a code says of a file without a verdict that it could not be read, or that it is not safe to.
+pub fn unreadable(code: &str) -> bool {
+    code.starts_with("CK0") || code.starts_with("CK5")
+}
+
 impl Subject {
     /// A subject that is nothing but findings about one file, such as a configuration. `lines` are those of the findings,
     /// where known.
@@ -190,6 +198,12 @@ impl Subject {
             Outcome::File(f) => f.holds,
             Outcome::Other { holds, .. } => *holds,
         }
+    }
+
+    /// Whether a file could not be read, so that the question is open: what exit status 2 says.
+    pub fn unread(&self) -> bool {
+        let unread = |i: &Item| i.finding.severity == Severity::Error && unreadable(i.finding.code);
+        matches!(self.outcome, Outcome::Other { holds: false, .. }) && self.open().any(unread)
     }
 
     /// Overrules the verdict, where what was accepted changes it.

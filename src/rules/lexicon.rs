@@ -128,6 +128,18 @@ struct File {
     packed: Vec<Packed>,
     #[serde(default)]
     beside: Vec<Beside>,
+    #[serde(default)]
+    countdown: Vec<Countdown>,
+}
+
+/// Forms whose numbers count down: the last is used first.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Countdown {
+    /// The forms, each followed by a number in keys.
+    pub forms: Vec<String>,
+    /// Where the code uses them in that order.
+    pub source: String,
 }
 
 /// The words of the field.
@@ -143,6 +155,8 @@ pub struct Lexicon {
     pub packed: Vec<Packed>,
     /// Forms that mean something of their own beside others.
     pub besides: Vec<Beside>,
+    /// Forms whose numbers count down.
+    pub countdowns: Vec<Countdown>,
 }
 
 impl Lexicon {
@@ -163,6 +177,7 @@ impl Lexicon {
         self.fusions.extend(file.fusion);
         self.packed.extend(file.packed);
         self.besides.extend(file.beside);
+        self.countdowns.extend(file.countdown);
         Ok(())
     }
 }

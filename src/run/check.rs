@@ -10,11 +10,11 @@ use crate::checkpoint::{Checkpoint, escaped};
 use crate::cli::{CheckArgs, Cli, FormatKind};
 use crate::config::{Config, Contract, NAME, SCHEMA};
 use crate::explain::{Finding, Severity};
-use crate::judge::{Baseline, Fingerprint, Ignore, Place, Report, Standing};
+use crate::judge::{Baseline, Fingerprint, Ignore, Known, Place, Report, Standing};
 use crate::report::base::Base;
 use crate::report::check::{self, Checked};
 use crate::report::style::Style;
-use crate::report::subject::{Sheet, Subject};
+use crate::report::subject::{Sheet, Subject, unreadable};
 use crate::rules::RuleSet;
 
 mod baseline;
@@ -37,10 +37,10 @@ pub(super) fn run(
         return Ok(Status::Holds);
     }
     let config = Config::load(&find(args)?)?;
-    let selection = Selection::of(&config, args)?;
-    if args.update {
-        return update::run(cli, &config, &selection, style, out);
+    if config.contracts.is_empty() {
+        note(cli, notes, &format!("{} has no [[contract]]: nothing is promised", config.path.display()));
     }
+    let selection = Selection::of(&config, args)?;
     let before = match &args.baseline {
         Some(path) => baseline::read(path, args.update_baseline)?,
         None => Baseline::default(),
@@ -49,6 +49,9 @@ pub(super) fn run(
     let format = (!args.update_baseline).then(|| cli.common.format.kind());
     let (rules, all, subjects) = (Rules::default(), Vec::new(), Vec::new());
     let mut run = Run { cli, config: &config, baseline: &before, style, format, rules, all, subjects };
+    if args.update {
+        return update::run(run, &selection.jobs, out, notes);
+    }
     for job in &selection.jobs {
         run.contract(job, out)?;
     }
@@ -127,13 +130,7 @@ impl Run<'_> {
     /// Checks every source of one contract, and says what is wrong as soon as it is known.
     fn contract(&mut self, job: &Job<'_>, out: &mut dyn Write) -> Result<(), Failure> {
         let contract = job.contract;
-        let unmatched = job.unmatched.iter().filter_map(|&i| contract.sources.get(i)).map(|source| {
-            let message = format!("`{}` matches no file ({}:{})", source.text, self.config.path.display(), source.line);
-            let help = "correct the path, or fetch the file; a contract without files guards nothing";
-            (finding("CK903", Severity::Error, message, help, &source.text), Some(source.line))
-        });
-        let unmatched: Vec<(Finding, Option<usize>)> = unmatched.collect();
-        self.loose(contract, "", &self.config.path, unmatched, out)?;
+        self.unmatched(job, out)?;
         if job.sources.is_empty() {
             return Ok(());
         }
@@ -155,6 +152,18 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Says which entries of `source` match no file.
+    fn unmatched(&mut self, job: &Job<'_>, out: &mut dyn Write) -> Result<(), Failure> {
+        let contract = job.contract;
+        let unmatched = job.unmatched.iter().filter_map(|&i| contract.sources.get(i)).map(|source| {
+            let message = format!("`{}` matches no file ({}:{})", source.text, self.config.path.display(), source.line);
+            let help = "correct the path, or fetch the file; a contract without files guards nothing";
+            (finding("CK903", Severity::Error, message, help, &source.text), Some(source.line))
+        });
+        let unmatched: Vec<(Finding, Option<usize>)> = unmatched.collect();
+        self.loose(contract, "", &self.config.path, unmatched, out)
     }
 
     fn pair(
@@ -224,8 +233,7 @@ impl Run<'_> {
         let policy = &self.config.policy;
         let place = Place { contract: &checked.contract, source: &checked.source };
         checked.findings = findings.iter().map(|(f, _)| policy.weigh_one(f, place, self.baseline)).collect();
-        let unread = |code: &str| code.starts_with("CK0") || code.starts_with("CK5");
-        checked.unread = checked.findings.iter().any(|w| w.standing == Standing::Fails && unread(w.finding.code));
+        checked.unread = checked.findings.iter().any(|w| w.standing == Standing::Fails && unreadable(w.finding.code));
         match self.format {
             Some(FormatKind::Text) => {
                 deliver(self.cli, out, |out| check::findings(&checked, self.style, out))?;
@@ -274,13 +282,14 @@ impl Run<'_> {
     /// Entries of the baseline that were not found.
     fn stale(&self, path: &Path) -> Vec<(Finding, Option<usize>)> {
         let found: HashSet<Fingerprint> = self.all.iter().flat_map(|c| &c.findings).map(|w| w.fingerprint).collect();
-        let stale: Vec<String> =
-            self.baseline.iter().filter(|known| !found.contains(&known.fingerprint)).map(ToString::to_string).collect();
+        let stale: Vec<&Known> = self.baseline.iter().filter(|known| !found.contains(&known.fingerprint)).collect();
         let Some(first) = stale.first() else { return Vec::new() };
+        let line = baseline::line(path, first.fingerprint);
+        let first = first.to_string();
         let more = if stale.len() > 1 { format!(" and {} more", stale.len() - 1) } else { String::new() };
         let message = format!("{}: gone from the findings: {first}{more}", path.display());
-        let help = "good; --update-baseline takes it out of the file";
-        vec![(finding("CK905", Severity::Warning, message, help, first), None)]
+        let help = "good: it can be dropped, which --update-baseline does";
+        vec![(finding("CK905", Severity::Warning, message, help, &first), line)]
     }
 }
 

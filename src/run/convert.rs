@@ -59,7 +59,7 @@ fn options(args: &ConvertArgs) -> Result<Options, Failure> {
             })?)
         }
     };
-    Ok(Options { dtype, resize: args.resize, partial: args.partial, groups: args.groups })
+    Ok(Options { dtype, resize: args.resize, partial: args.partial, unread: false, groups: args.groups })
 }
 
 /// Runs the stages from alignment to report, and hands the report on.

@@ -8,7 +8,7 @@ use crate::checkpoint::escaped;
 use crate::cli::{Cli, FormatKind, InspectArgs};
 use crate::explain::{Finding, Severity};
 use crate::inspect::{Inspection, inspect};
-use crate::read::read;
+use crate::read::{ReadError, is_lfs_pointer, read};
 use crate::report::base::Base;
 use crate::report::inspect::{brief, json, many_json, text};
 use crate::report::style::{Style, bytes};
@@ -16,13 +16,15 @@ use crate::report::subject::{Sheet, Subject};
 
 mod lfs;
 
+use lfs::Keeper;
+
 /// Reads files and says what is in them. Fails where something about one is an error, a dangerous import above all.
 pub(super) fn run(cli: &Cli, args: &InspectArgs, style: &Style, out: &mut dyn Write) -> Result<Status, Failure> {
     let [file] = args.files.as_slice() else { return many(cli, args, style, out) };
     if args.brief {
         return many(cli, args, style, out);
     }
-    let checkpoint = read(file)?;
+    let checkpoint = read(file).map_err(|e| with_keeper(e, file))?;
     let inspection = with_size(inspect(&checkpoint), file, args.max_size);
     deliver(cli, out, |out| match cli.common.format.kind() {
         FormatKind::Text => text(&inspection, style, out),
@@ -47,6 +49,7 @@ fn many(cli: &Cli, args: &InspectArgs, style: &Style, out: &mut dyn Write) -> Re
         let checkpoint = match read(file) {
             Ok(checkpoint) => checkpoint,
             Err(error) => {
+                let error = with_keeper(error, file);
                 unread = true;
                 let finding = Finding::new(error.code, Severity::Error, error.what, error.remedy);
                 match cli.common.format.kind() {
@@ -96,13 +99,28 @@ fn with_size<'a>(mut inspection: Inspection<'a>, file: &Path, most: Option<u64>)
     let size = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|m| m.len());
     if let (Some(size), Some(most)) = (size, most)
         && size > most
-        && !lfs::manages(file)
+        && lfs::keeper(file) != Keeper::Lfs
     {
         let message = format!("{} in one file, and at most {} are allowed", bytes(size), bytes(most));
-        let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let suffix = name.rsplit_once('.').map_or(name.as_str(), |(_, suffix)| suffix);
-        let help = format!("let git-lfs manage it: git lfs track \"*.{}\"; or keep it elsewhere", escaped(suffix));
+        let help = format!("let git-lfs manage it: {}; or keep it elsewhere", track(file));
         inspection.findings.insert(0, Finding::new("CK016", Severity::Error, message, help));
     }
     inspection
+}
+
+/// Says of a pointer that git-lfs knows nothing of that it is no download to be made up for, but a commit gone wrong.
+fn with_keeper(error: ReadError, file: &Path) -> ReadError {
+    if !is_lfs_pointer(file) || lfs::keeper(file) != Keeper::Git {
+        return error;
+    }
+    let what =
+        format!("{}; git-lfs does not manage this path, so git keeps the pointer in place of the weights", error.what);
+    ReadError { what, remedy: format!("put the file itself here, {}, and add it again", track(file)), ..error }
+}
+
+/// The command that has git-lfs manage files of this kind.
+fn track(file: &Path) -> String {
+    let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let suffix = name.rsplit_once('.').map_or(name.as_str(), |(_, suffix)| suffix);
+    format!("git lfs track \"*.{}\"", escaped(suffix))
 }

@@ -76,7 +76,7 @@ fn each_once(views: &[StateDict<'_>]) -> Result<(), Failure> {
 }
 
 /// Digests of every tensor: read, or taken over from a snapshot.
-fn digests(view: &StateDict<'_>) -> Result<HashMap<Box<str>, Content>, Failure> {
+pub(super) fn digests(view: &StateDict<'_>) -> Result<HashMap<Box<str>, Content>, Failure> {
     let known = &view.checkpoint.contents;
     let (mut found, errors) = contents(view, true, |e| !known.contains_key(&*e.tensor.path));
     if let Some(first) = errors.first() {

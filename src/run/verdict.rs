@@ -44,7 +44,7 @@ pub(super) fn run(cli: &Cli, args: &VerdictArgs, style: &Style, out: &mut dyn Wr
         }
         let status = if report.holds { Status::Holds } else { Status::Fails };
         if let Some(form) = args.emit {
-            let plan = Plan::new(report.source, report.target, report.alignment, &rules);
+            let plan = Plan::of(&report, &rules);
             deliver(cli, out, |out| emit::write(form.into(), &plan, out))?;
             return Ok(status);
         }

@@ -1,8 +1,12 @@
 //! One pass over two blocks of numbers: what differs, and the sums that the statistics are made of.
 //!
-//! A block is 1024 numbers. Within it sums are single precision in eight lanes, which the compiler turns into vector
+//! A block is 4096 numbers. Within it sums are single precision in eight lanes, which the compiler turns into vector
 //! instructions; from block to block they are double precision. What the fast way cannot do (NaN and infinity in a block,
 //! squares that over- or underflow) it notices by its sums, and the block is done again number by number.
+//!
+//! The largest relative difference needs a division for each pair, and dividing takes longer than all the rest. But a
+//! block matters only if one of its pairs exceeds the largest so far, and whether one does can be told by multiplying:
+//! few blocks do, and only those are divided.
 
 use super::numbers::Real;
 use super::sums::Sums;
@@ -11,7 +15,7 @@ use super::sums::Sums;
 mod wide;
 
 /// Numbers in a block.
-pub(super) const BLOCK: usize = 1024;
+pub(super) const BLOCK: usize = 4096;
 /// Numbers that are handled at once.
 const LANES: usize = 8;
 /// Below this a sum of squares may have lost what was too small for single precision.
@@ -21,24 +25,30 @@ const TOO_SMALL: f32 = 1e-28;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Block {
     max_abs: f32,
-    max_rel: f32,
+    /// Whether a relative difference is larger than the one that was known.
+    exceeds: bool,
     dd: f32,
     aa: f32,
     bb: f32,
     ab: f32,
 }
 
-/// What a kernel does with blocks `a` and `b`, of any length that is a multiple of eight numbers.
-type Kernel = fn(&[u8], &[u8]) -> Block;
-/// The sum of squares of one block.
-type Norm = fn(&[u8]) -> f32;
+/// What is done with blocks of one format, of any length that is a multiple of eight numbers.
+#[derive(Clone, Copy)]
+struct Kernel {
+    /// The sums of two blocks, told the largest relative difference so far.
+    both: fn(&[u8], &[u8], f32) -> Block,
+    /// The largest relative difference in two blocks.
+    relative: fn(&[u8], &[u8]) -> f32,
+    /// The sum of squares of one block.
+    one: fn(&[u8]) -> f32,
+}
 
-/// The kernels of a format on this machine.
+/// The kernel of a format on this machine.
 #[derive(Clone, Copy)]
 pub(super) struct Kernels {
     real: Real,
-    both: Kernel,
-    one: Norm,
+    kernel: Kernel,
     /// What the numbers that the kernel sees have to be multiplied by.
     scale: f64,
 }
@@ -49,29 +59,30 @@ impl Kernels {
         Kernels::with(real, pick(real)?)
     }
 
-    fn with(real: Real, (both, one): (Kernel, Norm)) -> Option<Kernels> {
+    fn with(real: Real, kernel: Kernel) -> Option<Kernels> {
         let scale = match real {
             Real::E4M3 => 256.0,
             Real::E4M3Fnuz => 128.0,
             Real::E5M2Fnuz => 0.5,
             _ => 1.0,
         };
-        Some(Kernels { real, both, one, scale })
+        Some(Kernels { real, kernel, scale })
     }
 
-    /// Adds blocks of equal length to the sums.
+    /// Adds blocks of equal length to the sums, which tell what was the largest relative difference before.
     pub(super) fn add(&self, a: &[u8], b: &[u8], sums: &mut Sums) {
         let size = self.real.bytes();
         for (a, b) in a.chunks(BLOCK * size).zip(b.chunks(BLOCK * size)) {
             let whole = a.len() / (LANES * size) * LANES * size;
             let ((a, a_rest), (b, b_rest)) = (a.split_at(whole), b.split_at(whole));
-            let block = (self.both)(a, b);
+            let block = (self.kernel.both)(a, b, above(sums.max_rel));
             if self.sound(&block) && !special(self.real, a) && !special(self.real, b) {
                 let square = self.scale * self.scale;
+                let max_rel = if block.exceeds { (self.kernel.relative)(a, b) } else { 0.0 };
                 sums.add(
                     (whole / size) as u64,
                     f64::from(block.max_abs) * self.scale,
-                    f64::from(block.max_rel),
+                    f64::from(max_rel),
                     [block.dd, block.aa, block.bb, block.ab].map(|x| f64::from(x) * square),
                 );
             } else {
@@ -86,7 +97,7 @@ impl Kernels {
         let size = self.real.bytes();
         for a in a.chunks(BLOCK * size) {
             let (a, rest) = a.split_at(a.len() / (LANES * size) * LANES * size);
-            let squares = (self.one)(a);
+            let squares = (self.kernel.one)(a);
             if squares.is_finite() && squares > TOO_SMALL && !special(self.real, a) {
                 let squares = f64::from(squares) * self.scale * self.scale;
                 sums.add((a.len() / size) as u64, 0.0, 0.0, [0.0, squares, squares, squares]);
@@ -102,6 +113,12 @@ impl Kernels {
         let Block { max_abs, dd, aa, bb, ab, .. } = *block;
         (dd + aa + bb + ab).is_finite() && aa > TOO_SMALL && bb > TOO_SMALL && (dd > TOO_SMALL || max_abs == 0.0)
     }
+}
+
+/// The least single that is not below a number.
+fn above(x: f64) -> f32 {
+    let single = x as f32;
+    if f64::from(single) < x { single.next_up() } else { single }
 }
 
 /// Whether codes are there that the kernels take for numbers and that are none.
@@ -126,7 +143,7 @@ pub(super) fn slow(real: Real, a: &[u8], b: &[u8], sums: &mut Sums) {
 }
 
 /// The kernels for this machine: with vector instructions where it has those that are wanted.
-fn pick(real: Real) -> Option<(Kernel, Norm)> {
+fn pick(real: Real) -> Option<Kernel> {
     #[cfg(target_arch = "x86_64")]
     if let Some(found) = wide::pick(real) {
         return Some(found);
@@ -135,13 +152,22 @@ fn pick(real: Real) -> Option<(Kernel, Norm)> {
 }
 
 /// The kernels in what every machine can do.
-fn plain(real: Real) -> Option<(Kernel, Norm)> {
+fn plain(real: Real) -> Option<Kernel> {
+    macro_rules! kernel {
+        ($width:literal, $decode:expr) => {
+            Kernel {
+                both: |a, b, known| both::<$width, false>(a, b, known, $decode),
+                relative: |a, b| relative::<$width>(a, b, $decode),
+                one: |a| one::<$width, false>(a, $decode),
+            }
+        };
+    }
     Some(match real {
-        Real::F32 => (|a, b| both::<32, false>(a, b, singles), |a| one::<32, false>(a, singles)),
-        Real::BF16 => (|a, b| both::<16, false>(a, b, brains), |a| one::<16, false>(a, brains)),
-        Real::F16 => (|a, b| both::<16, false>(a, b, halves), |a| one::<16, false>(a, halves)),
-        Real::E5M2 | Real::E5M2Fnuz => (|a, b| both::<8, false>(a, b, e5m2), |a| one::<8, false>(a, e5m2)),
-        Real::E4M3 | Real::E4M3Fnuz => (|a, b| both::<8, false>(a, b, e4m3), |a| one::<8, false>(a, e4m3)),
+        Real::F32 => kernel!(32, singles),
+        Real::BF16 => kernel!(16, brains),
+        Real::F16 => kernel!(16, halves),
+        Real::E5M2 | Real::E5M2Fnuz => kernel!(8, e5m2),
+        Real::E4M3 | Real::E4M3Fnuz => kernel!(8, e4m3),
         _ => return None,
     })
 }
@@ -154,29 +180,63 @@ fn step<const FUSED: bool>(x: f32, y: f32, sum: f32) -> f32 {
 
 /// The kernel: `decode` turns the bytes of eight numbers into singles.
 #[inline(always)]
-fn both<const W: usize, const FUSED: bool>(a: &[u8], b: &[u8], decode: impl Fn(&[u8; W]) -> [f32; LANES]) -> Block {
+fn both<const W: usize, const FUSED: bool>(
+    a: &[u8],
+    b: &[u8],
+    known: f32,
+    decode: impl Fn(&[u8; W]) -> [f32; LANES],
+) -> Block {
     let zero = [0.0f32; LANES];
-    let (mut abs, mut rel, mut dd, mut aa, mut bb, mut ab) = (zero, zero, zero, zero, zero, zero);
+    let (mut abs, mut over, mut dd, mut aa, mut bb, mut ab) = (zero, zero, zero, zero, zero, zero);
     for (x, y) in a.as_chunks::<W>().0.iter().zip(b.as_chunks::<W>().0) {
         let (x, y) = (decode(x), decode(y));
         for i in 0..LANES {
             let (p, q) = (x[i], y[i]);
             let difference = p - q;
             let size = difference.abs();
-            // Comparisons and not `max`: what is NaN never wins, and one instruction does it.
-            abs[i] = if size > abs[i] { size } else { abs[i] };
-            let larger = if p.abs() > q.abs() { p.abs() } else { q.abs() };
-            let part = size / larger;
-            rel[i] = if part > rel[i] { part } else { rel[i] };
+            abs[i] = larger(size, abs[i]);
+            over[i] = larger(step::<FUSED>(larger(p.abs(), q.abs()), -known, size), over[i]);
             dd[i] = step::<FUSED>(difference, difference, dd[i]);
             aa[i] = step::<FUSED>(p, p, aa[i]);
             bb[i] = step::<FUSED>(q, q, bb[i]);
             ab[i] = step::<FUSED>(p, q, ab[i]);
         }
     }
-    let most = |lanes: [f32; LANES]| lanes.into_iter().fold(0.0, f32::max);
-    let sum = |lanes: [f32; LANES]| lanes.into_iter().sum();
-    Block { max_abs: most(abs), max_rel: most(rel), dd: sum(dd), aa: sum(aa), bb: sum(bb), ab: sum(ab) }
+    let sum = |lanes| fold(lanes, |x, y| x + y);
+    Block {
+        max_abs: fold(abs, larger),
+        exceeds: fold(over, larger) > 0.0,
+        dd: sum(dd),
+        aa: sum(aa),
+        bb: sum(bb),
+        ab: sum(ab),
+    }
+}
+
+/// The larger of two numbers; the second where the first is NaN. `f32::max` takes three instructions, this takes one.
+#[inline(always)]
+fn larger(x: f32, y: f32) -> f32 {
+    if x > y { x } else { y }
+}
+
+/// The lanes made one: halves upon halves, so that no step waits for seven others.
+#[inline(always)]
+fn fold([a, b, c, d, e, f, g, h]: [f32; LANES], with: impl Fn(f32, f32) -> f32) -> f32 {
+    let (a, b, c, d) = (with(a, e), with(b, f), with(c, g), with(d, h));
+    with(with(a, c), with(b, d))
+}
+
+/// The largest relative difference.
+#[inline(always)]
+fn relative<const W: usize>(a: &[u8], b: &[u8], decode: impl Fn(&[u8; W]) -> [f32; LANES]) -> f32 {
+    let mut most = [0.0f32; LANES];
+    for (x, y) in a.as_chunks::<W>().0.iter().zip(b.as_chunks::<W>().0) {
+        let (x, y) = (decode(x), decode(y));
+        for i in 0..LANES {
+            most[i] = larger((x[i] - y[i]).abs() / larger(x[i].abs(), y[i].abs()), most[i]);
+        }
+    }
+    fold(most, larger)
 }
 
 /// The sum of squares.
@@ -198,7 +258,8 @@ fn one<const W: usize, const FUSED: bool>(a: &[u8], decode: impl Fn(&[u8; W]) ->
             sums[0][i] = step::<FUSED>(x[i], x[i], sums[0][i]);
         }
     }
-    sums.as_flattened().iter().sum()
+    let [a, b, c, d] = sums;
+    fold(std::array::from_fn(|i| (a[i] + b[i]) + (c[i] + d[i])), |x, y| x + y)
 }
 
 #[inline(always)]
@@ -214,34 +275,26 @@ fn pairs(bytes: &[u8; 16]) -> [u16; LANES] {
 
 #[inline(always)]
 fn brains(bytes: &[u8; 16]) -> [f32; LANES] {
-    pairs(bytes).map(|b| f32::from_bits(u32::from(b) << 16))
+    let halves = pairs(bytes);
+    std::array::from_fn(|i| f32::from_bits(u32::from(halves[i]) << 16))
 }
 
 #[inline(always)]
 fn halves(bytes: &[u8; 16]) -> [f32; LANES] {
-    pairs(bytes).map(super::numbers::half)
+    let halves = pairs(bytes);
+    std::array::from_fn(|i| super::numbers::half(halves[i]))
 }
 
-/// The half that has the same value.
-#[inline(always)]
-fn e5m2_as_half(bytes: &[u8; 8]) -> [u16; LANES] {
-    bytes.map(|b| u16::from(b) << 8)
-}
-
-/// The half that has a 256th of the value: its exponent counts from 15, that of E4M3 from 7.
-#[inline(always)]
-fn e4m3_as_half(bytes: &[u8; 8]) -> [u16; LANES] {
-    bytes.map(|b| (((u16::from(b) << 8) as i16 >> 1) as u16) & 0xbf80)
-}
-
+/// As the half that has the same value.
 #[inline(always)]
 fn e5m2(bytes: &[u8; 8]) -> [f32; LANES] {
-    e5m2_as_half(bytes).map(super::numbers::half)
+    std::array::from_fn(|i| super::numbers::half(u16::from(bytes[i]) << 8))
 }
 
+/// As the half that has a 256th of the value: its exponent counts from 15, that of E4M3 from 7.
 #[inline(always)]
 fn e4m3(bytes: &[u8; 8]) -> [f32; LANES] {
-    e4m3_as_half(bytes).map(super::numbers::half)
+    std::array::from_fn(|i| super::numbers::half(((u16::from(bytes[i]) << 8) as i16 >> 1) as u16 & 0xbf80))
 }
 
 #[cfg(test)]

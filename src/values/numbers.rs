@@ -171,12 +171,10 @@ pub(super) fn half(bits: u16) -> f32 {
     let normal = shifted + ((127 - 15) << 23);
     // Of a subnormal number the difference of two normal ones.
     let subnormal = f32::from_bits(normal + (1 << 23)) - f32::from_bits(113 << 23);
-    let endless = normal + ((128 - 16) << 23);
-    let size = match exponent {
-        0 => subnormal.to_bits(),
-        0x0f80_0000 => endless,
-        _ => normal,
-    };
+    let mask = |is: bool| u32::from(is).wrapping_neg();
+    let (tiny, endless) = (mask(exponent == 0), mask(exponent == 0x0f80_0000));
+    let size = (subnormal.to_bits() & tiny) | (normal & !tiny);
+    let size = size + (endless & ((128 - 16) << 23));
     f32::from_bits(size | ((u32::from(bits) & 0x8000) << 16))
 }
 

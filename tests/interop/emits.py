@@ -12,6 +12,7 @@ import sys
 import types
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 import nets
@@ -78,6 +79,23 @@ def stand_ins():
     return modules
 
 
+class Layers(nn.Module):
+    """Blocks whose projections of attention are square."""
+
+    def __init__(self, width=4):
+        super().__init__()
+
+        def block():
+            out = nn.Module()
+            out.self_attn, out.mlp = nn.Module(), nn.Module()
+            for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+                setattr(out.self_attn, name, nn.Linear(width, width))
+            out.mlp.fc1, out.mlp.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+            return out
+
+        self.layers = nn.ModuleList(block() for _ in range(2))
+
+
 class Pair:
     """A checkpoint and the model that it is for."""
 
@@ -117,6 +135,8 @@ class Pair:
             if form in ("python", "mmengine"):
                 self.run(form)
                 checks.equal(self.fresh(), self.wanted if form == "python" else self.renamed(), name)
+                if form == "python":
+                    self.same_as_converted(name)
             elif form == "vllm":
                 mapper = self.run(form)["hf_to_vllm_mapper"]
                 names = {mapper.name(k) for k in self.state} - {None}
@@ -130,6 +150,17 @@ class Pair:
                         key = re.sub(pattern[1:-1], new, key)
                     names.add(key)
                 checks.equal(names & self.model.state_dict().keys(), self.renamed(same_shape=False), name)
+
+    def same_as_converted(self, name):
+        """What the snippet has filled holds the very numbers that a conversion writes."""
+        out = self.source.with_suffix(".safetensors")
+        arguments = ["convert", str(self.source), "--to", str(self.target), "-o", str(out), "--resize", "--partial", "--force"]
+        done = subprocess.run([self.ckdiff.binary, *arguments], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        written, filled = load_file(out), self.model.state_dict()
+        for key in sorted(self.wanted & written.keys()):
+            near = torch.allclose(filled[key], written[key], atol=1e-5)
+            self.checks.equal(near, True, f"{name}: the numbers of {key}")
 
     def renamed(self, same_shape=True):
         """What a rename alone fills: no split, join, turn or resize."""
@@ -187,5 +218,25 @@ def pairs():
     yield "quotes-in-names", nets.Backbone(), tricky, tricky, ("python", "mmengine", "vllm")
     fused = state_of(Tower("blocks", fused=True))
     yield "split", Tower("blocks", fused=False), fused, fused, ("python",)
+    torch.manual_seed(5)
+    conv1d = {}
+    for i in range(2):
+        shapes = {"attn.c_attn": (4, 12), "attn.c_proj": (4, 4), "mlp.c_fc": (4, 16), "mlp.c_proj": (16, 4)}
+        for module, shape in shapes.items():
+            conv1d[f"h.{i}.{module}.weight"] = torch.randn(shape)
+            conv1d[f"h.{i}.{module}.bias"] = torch.randn(shape[1])
+    yield "square-conv1d", Layers(), conv1d, conv1d, ("python",)
+    flax = {}
+    for i in range(2):
+        block = f"encoder/encoderblock_{i}"
+        for module in ("query", "key", "value"):
+            flax[f"{block}/MultiHeadDotProductAttention_0/{module}/kernel"] = torch.randn(4, 2, 2)
+            flax[f"{block}/MultiHeadDotProductAttention_0/{module}/bias"] = torch.randn(2, 2)
+        flax[f"{block}/MultiHeadDotProductAttention_0/out/kernel"] = torch.randn(2, 2, 4)
+        flax[f"{block}/MultiHeadDotProductAttention_0/out/bias"] = torch.randn(4)
+        for module, shape in {"Dense_0": (4, 16), "Dense_1": (16, 4)}.items():
+            flax[f"{block}/MlpBlock_0/{module}/kernel"] = torch.randn(shape)
+            flax[f"{block}/MlpBlock_0/{module}/bias"] = torch.randn(shape[1])
+    yield "flax-heads", Layers(), flax, flax, ("python",)
     apart = state_of(Tower("blocks", fused=False))
     yield "joined", Tower("blocks", fused=True), apart, apart, ("python",)

@@ -12,6 +12,7 @@ import sys
 import tarfile
 import tempfile
 import urllib.parse
+import xml.etree.ElementTree
 
 import jsonschema
 
@@ -66,11 +67,25 @@ def hostile(folder):
     return [source.relative_to(folder), target.relative_to(folder)], "bomb.pkl"
 
 
+def promised(folder):
+    """The same names under contracts: one that fails, one whose file is no checkpoint, one without a file, an ignore of nothing."""
+    one = "[[contract]]\nname = '{}'\nsource = '{}'\nexpected = 'target.json'\n"
+    pointer = folder / "sub dir/模 型#1.pth"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 5\n")
+    contracts = [("a|b`c <img src=x> ::error::", "sub dir/so:urce,%.json"),
+                 ("模型 @everyone", pointer.relative_to(folder)), ("gone", "no/*.pth")]
+    text = "".join(one.format(*c) for c in contracts) + "[[ignore]]\ncode = 'tied'\nreason = 'a|b <b> %0A'\n"
+    (folder / "ckdiff.toml").write_text(text)
+    return ["check"]
+
+
 def check_sarif(checks, ckdiff, folder):
     pair, bomb = hostile(folder)
+    check = promised(folder)
     for name, arguments, cwd, status in (
         ("mixed severities", MIXED, ROOT, 1), ("the seed story", SEED, ROOT, 1), ("the seed story, fixable", [*SEED, "--level", "fixable"], ROOT, 0),
         ("a file", ["inspect", SEED[0]], ROOT, 0), ("hostile names", pair, folder, 1), ("a dangerous pickle", ["inspect", bomb], folder, 1),
+        ("a check", check, folder, 2),
     ):
         with checks.guarded(f"sarif: {name}"):
             done = written(ckdiff, "sarif", *arguments, cwd=cwd)
@@ -95,15 +110,17 @@ def check_result(checks, result, run, cwd):
         path = cwd / urllib.parse.unquote(parts.path)
         checks.that(path.exists(), f"sarif: {uri} is a file")
         if region := place["physicalLocation"].get("region"):
-            key = place["logicalLocations"][0]["fullyQualifiedName"]
             line = path.read_text().splitlines()[region["startLine"] - 1]
-            if key.isascii() and key.isprintable() and "\\" not in key:
+            key = place.get("logicalLocations", [{}])[0].get("fullyQualifiedName")
+            if key is None:
+                checks.that(re.match(r"\[\[ignore]]|source", line), "sarif: the line of the configuration", line)
+            elif key.isascii() and key.isprintable() and "\\" not in key:
                 checks.that(json.dumps(key) in line, f"sarif: {key} stands on the line that is named", line[:200])
 
 
 def check_github(checks, ckdiff, folder):
     pair, _ = hostile(folder)
-    for arguments, cwd in ((MIXED, ROOT), (pair, folder)):
+    for arguments, cwd in ((MIXED, ROOT), (pair, folder), (promised(folder), folder)):
         done = written(ckdiff, "github", *arguments, cwd=cwd)
         commands = [line for line in done.stdout.splitlines() if line.startswith("::")]
         for line in commands:
@@ -121,7 +138,7 @@ def check_github(checks, ckdiff, folder):
 
 def check_markdown(checks, ckdiff, folder):
     pair, _ = hostile(folder)
-    for arguments, cwd in ((MIXED, ROOT), (pair, folder)):
+    for arguments, cwd in ((MIXED, ROOT), (pair, folder), (promised(folder), folder)):
         text = written(ckdiff, "markdown", *arguments, cwd=cwd).stdout
         checks.that(len(text) < 65536, "markdown: fits into a comment", str(len(text)))
         for table in re.findall(r"(?:^\|.*\n)+", text, re.M):
@@ -129,7 +146,27 @@ def check_markdown(checks, ckdiff, folder):
         checks.that("<img" not in text and "@everyone" not in re.sub(r"<code>.*?</code>", "", text), "markdown: no name is markup")
 
 
+def check_junit(checks, ckdiff, folder):
+    pair, bomb = hostile(folder)
+    for arguments, cwd, failures, errors, holding in (
+        (MIXED, ROOT, 1, 0, 0), ([*SEED, "--level", "fixable"], ROOT, 0, 0, 1), (pair, folder, 1, 0, 0),
+        (["inspect", bomb], folder, 1, 0, 0), (promised(folder), folder, 2, 1, 1),
+    ):
+        suites = xml.etree.ElementTree.fromstring(written(ckdiff, "junit", *arguments, cwd=cwd).stdout)
+        (suite,) = suites
+        cases = list(suite)
+        name = f"junit: {arguments[0]}"
+        checks.equal((suites.tag, suite.tag, {c.tag for c in cases}), ("testsuites", "testsuite", {"testcase"}), f"{name} is a suite")
+        found = [sum(c.find(kind) is not None for c in cases) for kind in ("failure", "error")]
+        checks.equal(found, [failures, errors], f"{name}: what does not hold")
+        checks.equal([int(suite.get(a)) for a in ("tests", "failures", "errors")], [failures + errors + holding, *found], f"{name} counts")
+        for case in cases:
+            checks.that((cwd / case.get("file")).exists(), f"{name}: the file is there", case.get("file"))
+            told = case.find("failure")
+            checks.that(told is None or told.get("type") in told.text, f"{name}: the code is in the text")
+
+
 def check_all(checks, ckdiff, folder):
-    for check in (check_sarif, check_github, check_markdown):
+    for check in (check_sarif, check_github, check_markdown, check_junit):
         with tempfile.TemporaryDirectory(dir=folder) as own, checks.guarded(f"formats: {check.__name__}"):
             check(checks, ckdiff, pathlib.Path(own))

@@ -10,10 +10,12 @@ import torch
 
 import benign
 import converts
+import dumps
 import emits
 import examples
 import files
 import formats
+import guard
 import libraries
 import pages
 import values
@@ -27,7 +29,7 @@ def main(binary):
     warnings.filterwarnings("ignore")
     torch.manual_seed(0)
     checks, ckdiff = Checks(), Ckdiff(os.path.abspath(binary))
-    for part in (files, benign, verdicts, examples, emits, libraries, formats, pages, converts, values, wheel, workflow):
+    for part in (files, benign, verdicts, examples, emits, libraries, formats, pages, converts, values, wheel, workflow, guard, dumps):
         with tempfile.TemporaryDirectory() as folder:
             part.check_all(checks, ckdiff, pathlib.Path(folder))
     print(f"interop: {checks.passed} passed, {checks.failed} failed")

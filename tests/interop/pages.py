@@ -4,6 +4,7 @@ import json
 import pathlib
 import time
 
+import formats
 from browser import Browser
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -163,7 +164,27 @@ def check_a_file(checks, ckdiff, folder):
         checks.equal(browser.complaints(), [], "page: nothing in the console for a file")
 
 
+def check_many_contracts(checks, ckdiff, folder):
+    """What `check` says of a project that does not hold everything it promises, names made to hurt among it."""
+    formats.hostile(folder)
+    formats.promised(folder)
+    page = folder / "check.html"
+    page.write_text(formats.written(ckdiff, "html", "check", cwd=folder).stdout, encoding="utf-8")
+    with Browser() as browser:
+        browser.open(page)
+        browser.settle()
+        listed = browser.run("return [...document.querySelectorAll('#subjects button')].map(e => [e.querySelector('b').textContent, e.className])")
+        checks.equal(listed, [["a|b`c <img src=x> ::error::", "bad"], ["模型 @everyone", "bad"], ["gone", "bad"], ["ckdiff.toml", "good"]],
+                     "page: every contract of a check is listed")
+        for i, (title, _) in enumerate(listed):
+            browser.run(f"document.querySelectorAll('#subjects button')[{i}].click()")
+            browser.settle()
+            checks.equal(browser.run("return document.querySelector('#title').textContent"), title, "page: a contract is looked at")
+            checks.that(browser.run("return document.querySelectorAll('.finding').length") > 0, f"page: {title} has its findings")
+        checks.equal(browser.complaints(), [], "page: nothing in the console for a check")
+
+
 def check_all(checks, ckdiff, folder):
-    for check in (check_the_seed, check_colours, check_a_large_pair, check_hostile_names, check_a_file):
+    for check in (check_the_seed, check_colours, check_a_large_pair, check_hostile_names, check_a_file, check_many_contracts):
         with checks.guarded(f"page: {check.__name__}"):
             check(checks, ckdiff, folder)

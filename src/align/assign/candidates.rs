@@ -36,7 +36,7 @@ pub(crate) fn pairs(sides: &Sides<'_>, evidence: &mut Evidence<'_>) -> Vec<Pair>
             let base = evidence.base(s, t);
             if base > 0.0 {
                 let local = if sides.ordered { evidence.local(s, t) } else { 0 };
-                out.push(Pair { source: s, target: t, base, local, score: base + 0.15 * f32::from(local) });
+                out.push(Pair { source: s, target: t, base, local, score: base });
             }
         };
         if sources.len().saturating_mul(targets.len()) <= ALL_WITH_ALL {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::align::{Alignment, Match};
-use crate::checkpoint::{Key, StateDict};
+use crate::checkpoint::{Key, SEPARATORS, StateDict};
 
 /// How many modules around a tensor are asked where they went.
 const DEPTH: usize = 3;
@@ -64,9 +64,14 @@ impl<'a> Names<'a> {
         std::iter::once((key.to_owned(), true)).chain(prefixed).chain(self.beside(key).map(|k| (k, false)))
     }
 
+    /// The modules of the source that became those around a key of the target, the innermost first.
+    pub(super) fn above<'k>(&'k self, key: &'k str) -> impl Iterator<Item = &'a str> + 'k {
+        key.rmatch_indices(SEPARATORS).take(DEPTH).filter_map(|(at, _)| self.modules.get(&key[..at]).copied())
+    }
+
     /// Where in the source a key of the target stands if it stands where its siblings do.
     pub(super) fn beside<'k>(&'k self, key: &'k str) -> impl Iterator<Item = String> + 'k {
-        key.rmatch_indices('.')
+        key.rmatch_indices(SEPARATORS)
             .take(DEPTH)
             .filter_map(|(at, _)| Some(format!("{}{}", self.modules.get(&key[..at])?, &key[at..])))
     }
@@ -80,5 +85,5 @@ fn joined(prefix: (&str, &str)) -> String {
 /// `backbone.` for `backbone.conv1.weight` and `conv1.weight`.
 fn before<'k>(long: &'k str, short: &str) -> Option<&'k str> {
     let p = long.strip_suffix(short)?;
-    (p.is_empty() || p.ends_with('.')).then_some(p)
+    (p.is_empty() || p.ends_with(SEPARATORS)).then_some(p)
 }

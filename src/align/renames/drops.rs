@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use regex::escape;
 
 use super::Drop;
+use crate::checkpoint::SEPARATORS;
 
 /// The fewest whole-segment prefixes that hold `unexpected` keys only. Top-level ones are joined into one pattern.
 pub(super) fn find(unexpected: &[&str], kept: &[&str]) -> Vec<Drop> {
@@ -14,22 +15,27 @@ pub(super) fn find(unexpected: &[&str], kept: &[&str]) -> Vec<Drop> {
     // For every prefix of an unexpected key: how many unexpected and how many kept keys lie below it.
     let mut kept_below: std::collections::HashSet<&str, foldhash::fast::RandomState> = Default::default();
     for key in kept {
-        for (at, _) in key.match_indices('.') {
+        for (at, _) in key.match_indices(SEPARATORS) {
             kept_below.insert(&key[..at]);
         }
     }
     let mut prefixes: BTreeMap<&str, usize> = BTreeMap::new();
     let mut whole: Vec<&str> = Vec::new();
+    let mut slashed = false;
     for key in unexpected {
-        match key.match_indices('.').map(|(at, _)| &key[..at]).find(|p| !kept_below.contains(p)) {
-            Some(p) => *prefixes.entry(p).or_default() += 1,
+        match key.match_indices(SEPARATORS).map(|(at, _)| &key[..at]).find(|p| !kept_below.contains(p)) {
+            Some(p) => {
+                slashed |= key[p.len()..].starts_with('/');
+                *prefixes.entry(p).or_default() += 1;
+            }
             None => whole.push(key),
         }
     }
     let mut out: Vec<Drop> = Vec::new();
     if !prefixes.is_empty() {
         let keys = prefixes.values().sum();
-        out.push(Drop { pattern: format!("^{}\\.", either(&templates(prefixes.keys().copied()))), keys });
+        let end = if slashed { "[./]" } else { "\\." };
+        out.push(Drop { pattern: format!("^{}{end}", either(&templates(prefixes.keys().copied()))), keys });
     }
     if !whole.is_empty() {
         out.push(Drop { pattern: format!("^{}$", either(&templates(whole.iter().copied()))), keys: whole.len() });

@@ -8,8 +8,7 @@ pub(super) fn pointer(input: &mut Input) -> Option<Named> {
     // Both kinds are a few lines; anything longer is something else.
     let head = std::str::from_utf8(input.head.get(..1024).unwrap_or(&input.head)).ok()?;
     let value = |name: &str| head.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
-    if head.starts_with("version https://git-lfs.github.com/") || head.starts_with("version https://hawser.github.com/")
-    {
+    if is_lfs(head.as_bytes()) {
         let size = value("size ").and_then(|s| s.parse::<u64>().ok());
         let size = size.map_or(String::new(), |s| format!(" of {s} bytes"));
         let what = format!("a git-lfs pointer ({} bytes) that stands for a file{size}", input.len);
@@ -22,6 +21,13 @@ pub(super) fn pointer(input: &mut Input) -> Option<Named> {
         return Some((what, "install git-xet and check the file out again, or download it from the web page".into()));
     }
     None
+}
+
+/// Whether a text begins as the pointers of git-lfs do.
+pub(super) fn is_lfs(head: &[u8]) -> bool {
+    [&b"version https://git-lfs.github.com/"[..], b"version https://hawser.github.com/"]
+        .iter()
+        .any(|m| head.starts_with(m))
 }
 
 /// Web pages and error messages in markup.

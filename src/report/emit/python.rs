@@ -1,6 +1,6 @@
 //! For PyTorch alone: read, leave out, rename, change values where it takes that, load.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write};
 
 use super::literal::{python, python_path, python_raw};
@@ -14,6 +14,14 @@ pub(super) fn write(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
             out,
             "# Written from an error text: check it against the file, which may hold more keys than the text names."
         )?;
+    }
+    if !plan.undecided.is_empty() {
+        writeln!(
+            out,
+            "# {} tensors of the checkpoint are left out: how their rows come apart or together, neither names nor shapes tell.",
+            plan.undecided.len()
+        )?;
+        writeln!(out, "# ckdiff convert --groups takes it.")?;
     }
     writeln!(out, "import re\n")?;
     writeln!(out, "import torch")?;
@@ -70,6 +78,33 @@ pub(super) fn function(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
         }
         writeln!(out, "    }}")?;
     }
+    let turned: Vec<(&str, &Vec<usize>)> =
+        plan.changes.iter().filter_map(|(t, c)| if let Change::Turn(o) = c { Some((*t, o)) } else { None }).collect();
+    if !turned.is_empty() {
+        writeln!(out, "    orders = {{  # key: its dimensions, in their new order")?;
+        for (target, order) in &turned {
+            let order: Vec<String> = order.iter().map(usize::to_string).collect();
+            writeln!(out, "        {}: ({}),", python(target), order.join(", "))?;
+        }
+        writeln!(out, "    }}")?;
+    }
+    let made: Vec<(&str, &str)> = plan
+        .changes
+        .iter()
+        .filter_map(|(t, c)| if let Change::Made(e, _) = c { Some((*t, e.as_str())) } else { None })
+        .collect();
+    if !made.is_empty() {
+        writeln!(out, "    made = {{  # key: how it is made of the tensors of the checkpoint")?;
+        for (target, expression) in &made {
+            writeln!(out, "        {}: lambda t: {expression},", python(target))?;
+        }
+        writeln!(out, "    }}")?;
+    }
+    let used = used(plan);
+    if !used.is_empty() {
+        let list: Vec<String> = used.iter().map(|key| python(key)).collect();
+        writeln!(out, "    used = {{\n        {},\n    }}", list.join(",\n        "))?;
+    }
     for (name, wanted) in [("turned", 0), ("reshaped", 1)] {
         let keys: Vec<String> = plan
             .changes
@@ -85,7 +120,11 @@ pub(super) fn function(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
     if needs_model {
         writeln!(out, "    shapes = {{key: value.shape for key, value in model.state_dict().items()}}")?;
     }
-    writeln!(out, "    out = {{}}")?;
+    if made.is_empty() {
+        writeln!(out, "    out = {{}}")?;
+    } else {
+        writeln!(out, "    out = {{key: make(state_dict).contiguous() for key, make in made.items()}}")?;
+    }
     if !joins.is_empty() {
         writeln!(out, "    for key, parts in joins.items():")?;
         writeln!(out, "        parts = [state_dict[part] for part in parts]")?;
@@ -99,6 +138,9 @@ pub(super) fn function(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
     if !joins.is_empty() {
         writeln!(out, "        if key in joined:\n            continue")?;
     }
+    if !used.is_empty() {
+        writeln!(out, "        if key in used:\n            continue")?;
+    }
     if !splits.is_empty() {
         writeln!(out, "        if key in splits:")?;
         writeln!(out, "            names = splits[key]")?;
@@ -110,15 +152,18 @@ pub(super) fn function(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "        for pattern, replacement in renames:")?;
         writeln!(out, "            key = re.sub(pattern, replacement, key)")?;
     }
+    if !turned.is_empty() {
+        writeln!(out, "        if key in orders:\n            value = value.permute(orders[key]).contiguous()")?;
+    }
     if plan.changes.iter().any(|(_, c)| matches!(c, Change::Transpose)) {
         writeln!(out, "        if key in turned:")?;
         writeln!(
             out,
-            "            orders = [o for o in ((1, 0), (2, 1, 0), (3, 2, 0, 1), (4, 3, 0, 1, 2)) if len(o) == value.dim()]"
+            "            ways = [o for o in ((1, 0), (2, 1, 0), (3, 2, 0, 1), (4, 3, 0, 1, 2)) if len(o) == value.dim()]"
         )?;
         writeln!(
             out,
-            "            value = next(value.permute(o) for o in orders if value.permute(o).shape == shapes[key]).contiguous()"
+            "            value = next(value.permute(o) for o in ways if value.permute(o).shape == shapes[key]).contiguous()"
         )?;
     }
     if plan.changes.iter().any(|(_, c)| matches!(c, Change::Reshape)) {
@@ -136,6 +181,13 @@ pub(super) fn function(plan: &Plan<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "        if key in out:\n            raise KeyError(f\"two keys become {{key!r}}\")")?;
     writeln!(out, "        out[key] = value\n    return out")?;
     writeln!(out)
+}
+
+/// Keys of the checkpoint that are taken up elsewhere, or left out since it is not known how they come apart.
+fn used<'a>(plan: &Plan<'a>) -> BTreeSet<&'a str> {
+    let made =
+        plan.changes.iter().flat_map(|(_, c)| if let Change::Made(_, sources) = c { sources.as_slice() } else { &[] });
+    made.chain(&plan.undecided).copied().collect()
 }
 
 /// Targets of each split source, in order.

@@ -73,7 +73,7 @@ impl Subject {
     pub fn with_page(mut self, report: &Report<'_>, rules: &RuleSet) -> Subject {
         self.keys = Some(html::of_report(report));
         if report.verdict != Verdict::Loads {
-            let plan = Plan::new(report.source, report.target, report.alignment, rules);
+            let plan = Plan::of(report, rules);
             let mut code = Vec::new();
             // Into memory, where writing cannot fail.
             self.fix = emit::write(Form::Python, &plan, &mut code).ok().and_then(|()| String::from_utf8(code).ok());

@@ -7,7 +7,8 @@ use std::path::Path;
 use super::Failure;
 use crate::checkpoint::{escaped, text_of};
 use crate::config::marked_at;
-use crate::judge::{Baseline, Known, Place, Standing};
+use crate::judge::{Baseline, Fingerprint, Known, Place, Standing};
+use crate::read::plain;
 use crate::report::check::Checked;
 use crate::report::style::{count, plural};
 use crate::run::snapshot::replace;
@@ -30,12 +31,19 @@ pub(super) fn read(path: &Path, writing: bool) -> Result<Baseline, Failure> {
         } else {
             "check the path"
         };
-        Failure::new(format!("{name}: the baseline cannot be read: {e}")).help(help)
+        Failure::new(format!("{name}: the baseline cannot be read: {}", plain(&e))).help(help)
     })?;
     Baseline::parse(&text).map_err(|e| {
         let what = marked_at(&text, e.line, e.column, &e.what);
         Failure::coded("CK902", format!("{name}: {what}")).help("delete it and write it anew with --update-baseline")
     })
+}
+
+/// The line, from 1, on which a finding stands in the file.
+pub(super) fn line(path: &Path, fingerprint: Fingerprint) -> Option<usize> {
+    let text = fs::read_to_string(path).ok()?;
+    let fingerprint = fingerprint.to_string();
+    text.lines().position(|line| line.contains(&fingerprint)).map(|at| at + 1)
 }
 
 /// Writes what fails or warns now, and what is known already and still found. Says what changed.

@@ -62,6 +62,20 @@ fn ordinary_singles_of_many_blocks_have_the_sums_that_doubles_give() {
 }
 
 #[test]
+fn the_largest_relative_difference_is_found_in_whichever_block_it_is() {
+    // In every block one pair differs more than all before it, or less.
+    let b: Vec<u8> = (0..20 * BLOCK).flat_map(|i| (1.0 + (i % 7) as f32).to_le_bytes()).collect();
+    for order in [|block: usize| block, |block| 20 - block] {
+        let mut a = b.clone();
+        for block in 0..20 {
+            let at = (block * BLOCK + 37 * block) * 4;
+            a[at..at + 4].copy_from_slice(&(10.0 + order(block) as f32).to_le_bytes());
+        }
+        check(Real::F32, &a, &b).unwrap();
+    }
+}
+
+#[test]
 fn what_single_precision_cannot_square_is_done_in_double_precision() {
     for size in [1e-25f32, 1e-40, 3e30] {
         let numbers =
