@@ -1,7 +1,5 @@
 //! The structural step: units, modules, evidence, assignment, and back to keys.
 
-use std::collections::HashMap;
-
 use super::assign::{Sides, assign, pairs};
 use super::certainty::{Decision, Side, decide};
 use super::evidence::{Evidence, Fit, fit};
@@ -12,6 +10,10 @@ use super::words::{Token, Words};
 use super::{Alignment, Ambiguous, How, Match, Piece, Step};
 use crate::checkpoint::{Key, StateDict};
 use crate::rules::lexicon::Lexicon;
+
+mod doubts;
+
+use doubts::{forget_odd_ones, mostly_kept, own_names_first};
 
 /// Aligns two state_dicts by structure and names.
 ///
@@ -72,97 +74,6 @@ pub(crate) fn align(source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Le
         }
     }
     out.finish()
-}
-
-/// Takes back what passes over a tensor of the same name, where the sides do not fit together otherwise either.
-///
-/// One model in two widths has tensors of equal shape in other stages, and they are not each other. A conversion that moves a stage
-/// (a downsample of Swin) leaves nothing of the kind open: there shapes are believed, not names.
-fn own_names_first(decisions: &mut [Decision], a: &[Unit], b: &[Unit]) {
-    type Names<'u> = HashMap<&'u [Token], Option<&'u [u64]>, foldhash::fast::RandomState>;
-    fn names(units: &[Unit]) -> Names<'_> {
-        units.iter().filter(|u| u.part.is_none()).map(|u| (u.name.tokens.as_slice(), u.shape.as_deref())).collect()
-    }
-    // Of equal name and another size: what is of equal size is told apart by other means.
-    let resized = |names: &Names<'_>, unit: &Unit| {
-        names.get(unit.name.tokens.as_slice()).is_some_and(|shape| *shape != unit.shape.as_deref())
-    };
-    let (in_a, in_b) = (names(a), names(b));
-    let mut claimed = vec![false; a.len()];
-    let (mut crossing, mut open) = (0usize, 0usize);
-    let crosses = |s: u32, t: usize| {
-        let (x, y) = (&a[s as usize], &b[t]);
-        x.name.tokens != y.name.tokens && (resized(&in_b, x) || resized(&in_a, y))
-    };
-    for (t, decision) in decisions.iter().enumerate() {
-        match decision {
-            Decision::Claim(s, _) => {
-                claimed[*s as usize] = true;
-                crossing += usize::from(crosses(*s, t));
-            }
-            _ => open += usize::from(resized(&in_a, &b[t])),
-        }
-    }
-    open += (0..a.len()).filter(|&s| !claimed[s] && resized(&in_b, &a[s])).count();
-    if open < OPEN || open * 4 < crossing {
-        return;
-    }
-    for (t, decision) in decisions.iter_mut().enumerate() {
-        let passes_over = match decision {
-            Decision::Claim(s, _) => crosses(*s, t),
-            Decision::OneOf(_) => resized(&in_a, &b[t]),
-            Decision::Nothing => false,
-        };
-        if passes_over {
-            *decision = Decision::Nothing;
-        }
-    }
-}
-
-/// How many tensors of equal names must be open before names are believed rather than shapes.
-const OPEN: usize = 6;
-
-/// Where nine of ten names are kept, a single module that would be renamed is likelier another module.
-fn mostly_kept(decisions: &[Decision], a: &[Unit], b: &[Unit]) -> bool {
-    let claims = decisions.iter().enumerate().filter_map(|(t, d)| match d {
-        Decision::Claim(s, _) => Some(a[*s as usize].name.tokens == b[t].name.tokens),
-        _ => None,
-    });
-    let (mut kept, mut all) = (0usize, 0usize);
-    for same in claims {
-        all += 1;
-        kept += usize::from(same);
-    }
-    kept * 10 >= all * 9
-}
-
-/// Takes back claims that rename a single tensor to something that is not even called alike.
-fn forget_odd_ones(decisions: &mut [Decision], a: &[Unit], b: &[Unit], evidence: &mut Evidence<'_>) {
-    let mut together: HashMap<(u32, u32), usize> = HashMap::new();
-    for (t, d) in decisions.iter().enumerate() {
-        if let Decision::Claim(s, _) = d {
-            *together.entry((a[*s as usize].name.class, b[t].name.class)).or_default() += 1;
-        }
-    }
-    let mut sizes: HashMap<u64, usize> = HashMap::new();
-    for unit in a.iter().chain(b) {
-        *sizes.entry(unit.numel).or_default() += 1;
-    }
-    for (t, d) in decisions.iter_mut().enumerate() {
-        if let Decision::Claim(s, _) = *d {
-            // A size that hardly anything else has speaks for itself, whatever the names.
-            if sizes[&b[t].numel] <= 3 {
-                continue;
-            }
-            let (x, y) = (&a[s as usize].name, &b[t].name);
-            let single = x.tokens != y.tokens && together[&(x.class, y.class)] == 1;
-            let apart = beyond(&x.tokens, &y.tokens).min(beyond(&y.tokens, &x.tokens));
-            let same_module = evidence.same_module(x.class, y.class).is_some_and(|written| !written || apart <= 1);
-            if single && evidence.name(x.class, y.class) < 0.85 && !same_module {
-                *d = Decision::Nothing;
-            }
-        }
-    }
 }
 
 /// How many tokens of `a` are not in `b`.

@@ -4,6 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use crate::rules::lexicon::{Lexicon, Role};
 
+mod cut;
+mod phrases;
+
+use cut::tokens;
+use phrases::Phrases;
+
 /// A token: an interned word, or a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Token {
@@ -61,55 +67,6 @@ pub(crate) struct Class {
     pub(crate) segments: Vec<std::ops::Range<usize>>,
 }
 
-/// A tree of phrases: from a node and a token to the next node, and what a phrase that ends there means.
-#[derive(Default)]
-struct Phrases<T> {
-    next: HashMap<(u32, Token), u32, foldhash::fast::RandomState>,
-    ends: Vec<Option<T>>,
-}
-
-impl<T> Phrases<T> {
-    /// The node at the end of `phrase`, made where it is not there yet.
-    fn node(&mut self, phrase: impl Iterator<Item = Token>) -> &mut Option<T> {
-        if self.ends.is_empty() {
-            self.ends.push(None);
-        }
-        let mut at = 0;
-        for token in phrase {
-            let fresh = self.ends.len() as u32;
-            at = *self.next.entry((at, token)).or_insert(fresh);
-            if at == fresh {
-                self.ends.push(None);
-            }
-        }
-        &mut self.ends[at as usize]
-    }
-
-    /// The longest phrase that `tokens` begin with: its length and meaning.
-    fn longest(&self, tokens: impl Iterator<Item = Token>) -> Option<(usize, &T)> {
-        let (mut at, mut best) = (0, None);
-        for (i, token) in tokens.enumerate() {
-            let Some(&next) = self.next.get(&(at, token)) else { break };
-            at = next;
-            if let Some(meaning) = &self.ends[at as usize] {
-                best = Some((i + 1, meaning));
-            }
-        }
-        best
-    }
-}
-
-impl<T> Phrases<T> {
-    /// The meaning of exactly this phrase.
-    fn exact(&self, tokens: &[Token]) -> Option<&T> {
-        let mut at = 0;
-        for &token in tokens {
-            at = *self.next.get(&(at, token))?;
-        }
-        self.ends.get(at as usize)?.as_ref()
-    }
-}
-
 /// The interner of words and classes for both sides.
 pub(crate) struct Words {
     texts: Vec<String>,
@@ -134,45 +91,6 @@ const SEGMENTS: usize = 3;
 /// Stands in a class template for a number that is free.
 const FREE: Token = Token::Number(u32::MAX);
 
-/// The tokens of `text`: runs of letters (cut where lower meets upper case) and runs of digits.
-///
-/// The flag is true for a token that begins a new segment (after `.` or `/`).
-pub(crate) fn tokens(text: &str) -> Vec<(&str, bool)> {
-    let bytes = text.as_bytes();
-    let letter = |b: u8| b.is_ascii_alphabetic() || b >= 0x80;
-    let mut out = Vec::with_capacity(12);
-    let (mut i, mut segment) = (0, true);
-    while i < bytes.len() {
-        let start = i;
-        if bytes[i].is_ascii_digit() {
-            while i < bytes.len() && bytes[i].is_ascii_digit() {
-                i += 1;
-            }
-        } else if letter(bytes[i]) {
-            i += 1;
-            while i < bytes.len() && letter(bytes[i]) {
-                let (before, here) = (bytes[i - 1], bytes[i]);
-                if before.is_ascii_lowercase() && here.is_ascii_uppercase() {
-                    break;
-                }
-                // `LNorm` is `L` + `Norm`: an upper case letter in front of a lower case one begins a word.
-                if before.is_ascii_uppercase() && here.is_ascii_lowercase() && i - start > 1 {
-                    i -= 1;
-                    break;
-                }
-                i += 1;
-            }
-        } else {
-            segment |= bytes[i] == b'.' || bytes[i] == b'/';
-            i += 1;
-            continue;
-        }
-        out.push((&text[start..i], segment));
-        segment = false;
-    }
-    out
-}
-
 impl Words {
     /// Ids below this are concepts of the lexicon.
     pub(crate) const CONCEPTS: u32 = 1 << 16;
@@ -181,10 +99,10 @@ impl Words {
         let mut words = Words {
             texts: Vec::new(),
             ids: HashMap::default(),
-            phrases: Phrases { next: HashMap::default(), ends: Vec::new() },
+            phrases: Phrases::new(),
             counted: HashSet::default(),
             countdowns: Vec::new(),
-            leaves: Phrases { next: HashMap::default(), ends: Vec::new() },
+            leaves: Phrases::new(),
             concepts: HashMap::new(),
             classes: Vec::new(),
             class_ids: HashMap::default(),
@@ -451,20 +369,4 @@ fn spelling(a: &str, b: &str) -> f32 {
     }
     let s = strsim::jaro_winkler(a, b) as f32;
     if short.len() >= 4 && s > 0.85 { s * 0.8 } else { 0.0 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cut(text: &str) -> Vec<String> {
-        tokens(text).into_iter().map(|(t, _)| t.to_owned()).collect()
-    }
-
-    #[test]
-    fn names_are_cut_at_dots_underscores_digits_and_humps() {
-        assert_eq!(cut("layer1.0.LayerNorm.in_proj"), ["layer", "1", "0", "Layer", "Norm", "in", "proj"]);
-        assert_eq!(cut("res2_0_branch2b_bn_s"), ["res", "2", "0", "branch", "2", "b", "bn", "s"]);
-        assert_eq!(cut("RDB1.W_q"), ["RDB", "1", "W", "q"]);
-    }
 }
