@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::checkpoint::{Checkpoint, Remark};
 use crate::read::input::{self, Named};
 use crate::read::sharded;
-use crate::read::torch::distributed;
+use crate::read::torch::{self, distributed};
 
 /// Suffixes of files that are loaded as pickles.
 const PICKLES: &[&str] = &["bin", "pt", "pth", "ckpt", "pkl", "pickle", "pck", "dump", "th", "tar", "joblib", "distcp"];
@@ -33,7 +33,17 @@ pub(super) fn look(folder: &Path, names: &[String], out: &mut Checkpoint) {
     for name in beside.into_iter().take(MOST) {
         let Ok(path) = sharded::within(folder, name) else { continue };
         let Ok(Named::File(input)) = input::open(&path) else { continue };
-        let Some(found) = distributed::asks(&path, input.file) else { continue };
+        let Ok(again) = input.file.try_clone() else { continue };
+        let Some(found) = distributed::asks(&path, input.file) else {
+            out.remarks.extend(torch::dangerous_inside(again).map(|(first, _)| Remark {
+                code: "CK501",
+                error: true,
+                message: format!("{name}, beside the weights: what is packed in it asks for {first}, which runs code"),
+                help: "do not load it; ask the author for a safetensors file".into(),
+                examples: vec![first],
+            }));
+            continue;
+        };
         out.imports.extend(found.imports.into_iter().map(|mut import| {
             import.place = format!("{name}: {}", import.place);
             import
