@@ -62,11 +62,12 @@ impl Doubts<'_> {
                 && !own
                 && (same.contains_key(&m.target) || m.source.iter().any(|s| shaped.contains(s)));
             twice |= crossed;
-            if !crossed && self.stands(&m) && !(strange && self.mere(&m)) && !unlike.contains(&m.target) {
-                alignment.matches.push(m);
-            } else {
+            let guessed = strange && self.mere(&m) || unlike.contains(&m.target);
+            if crossed || guessed || !self.stands(&m) {
                 alignment.missing.push(m.target);
                 alignment.unexpected.extend(m.source);
+            } else {
+                alignment.matches.push(m);
             }
         }
         for group in std::mem::take(&mut alignment.ambiguous) {

@@ -186,7 +186,7 @@ fn about(code: &str, said: &str) -> Vec<String> {
     let mut out = Vec::new();
     for line in said.lines() {
         let ours = line.contains(code);
-        if !ours && !(line.starts_with("    ") && !out.is_empty()) && !out.is_empty() {
+        if !out.is_empty() && !ours && !line.starts_with("    ") {
             break;
         }
         if ours || !out.is_empty() {
