@@ -199,6 +199,18 @@ def one_pair(bench):
     bench.row(f"align {len(keys):,}×{len(keys):,} keys, another vocabulary", ["-q", source, target])
 
 
+def explained(bench):
+    """Error texts of 50,000 characters. No peer reads them."""
+    keys = inputs.deepseek_v3(layers=7, experts=20)
+    log = bench.folder / "train.log"
+    for what, (text, count) in (
+        ("missing and unexpected keys", inputs.strict_error(keys, 50_000)),
+        ("sizes", inputs.shape_error(keys, 50_000)),
+    ):
+        log.write_text(text)
+        bench.row(f"explain a text of {len(text):,} characters, {count} {what}", ["explain", log])
+
+
 def conversions(bench):
     """Four gigabytes of weights written anew. What is copied is real data: `cp` would leave holes out."""
     if bench.only and "convert" not in bench.only:
@@ -239,7 +251,7 @@ def main():
         bench = Bench(
             os.path.abspath(arguments.ckdiff), arguments.stprobe, arguments.runs, arguments.only, pathlib.Path(folder)
         )
-        for part in (start_up, seed, large_headers, many_keys, one_pair, alignment, conversions):
+        for part in (start_up, seed, large_headers, many_keys, one_pair, alignment, explained, conversions):
             part(bench)
 
 

@@ -111,6 +111,44 @@ def deepseek_own_names(keys):
     return OrderedDict((rename.sub(lambda m: DEEPSEEK_NAMES[m[0]], k.removeprefix("model.")), v) for k, v in keys.items())
 
 
+def strict_error(keys, characters):
+    """What `load_state_dict(strict=True)` prints where the file carries `module.`: both lists, cut where the text is so long."""
+    room = characters // 2 - 80
+    names, length = [], 0
+    for key in keys:
+        length += len(key) + 8
+        if length > room:
+            break
+        names.append(key)
+    listed = lambda prefix: ", ".join(f'"{prefix}{name}"' for name in names)
+    lines = [
+        "Traceback (most recent call last):",
+        '  File "train.py", line 212, in <module>',
+        '    model.load_state_dict(torch.load(args.resume)["model"])',
+        "RuntimeError: Error(s) in loading state_dict for Transformer:",
+        f"\tMissing key(s) in state_dict: {listed('')}. ",
+        f"\tUnexpected key(s) in state_dict: {listed('module.')}. ",
+    ]
+    text = "\n".join(lines) + "\n"
+    return text, len(names)
+
+
+def shape_error(keys, characters):
+    """The same call where every size differs."""
+    lines, length = ["RuntimeError: Error(s) in loading state_dict for Transformer:"], 60
+    for key, (_, shape) in keys.items():
+        other = [2 * size for size in shape]
+        line = (
+            f"\tsize mismatch for {key}: copying a param with shape torch.Size({shape}) from checkpoint, "
+            f"the shape in current model is torch.Size({other})."
+        )
+        length += len(line) + 1
+        if length > characters:
+            break
+        lines.append(line)
+    return "\n".join(lines) + "\n", len(lines) - 1
+
+
 def numel(shape):
     count = 1
     for size in shape:

@@ -204,6 +204,9 @@ pub struct Container {
     pub parent: Option<u32>,
     /// Tensors held by it directly, those of nested containers not counted.
     pub tensors: usize,
+    /// The highest version of a module that `Module.state_dict` wrote beside the tensors (`_metadata`); `None` where the
+    /// file has none, as that of a dict which a script put together.
+    pub version: Option<u32>,
 }
 
 /// What is known of the values of a tensor without reading them: what `ckdiff snapshot --digest` wrote.
@@ -379,7 +382,7 @@ impl Checkpoint {
             metadata: Vec::new(),
             tensors: Vec::new(),
             storages: Vec::new(),
-            containers: vec![Container { name: "".into(), parent: None, tensors: 0 }],
+            containers: vec![Container { name: "".into(), parent: None, tensors: 0, version: None }],
             others: Vec::new(),
             unreadable: Vec::new(),
             imports: Vec::new(),

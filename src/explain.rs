@@ -33,7 +33,7 @@ mod width;
 pub use fold::{Folded, fold_keys, roots};
 pub use pairs::align_text;
 pub use picked::add_container;
-pub use text::explain_text;
+pub use text::{explain_text, nothing_known};
 
 /// How bad a finding is, judged by what `load_state_dict(strict=True)` would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -136,6 +136,7 @@ pub fn explain(
     depth::explain(&mut case);
     blocks::explain(&mut case);
     blocks::norms(&mut case);
+    sizes::axes(&mut case);
     renamed::explain(&mut case);
     buffers::explain(&mut case);
     tied::explain(&mut case);

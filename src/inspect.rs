@@ -170,7 +170,7 @@ mod tests {
     fn checkpoint(containers: &[(&str, Option<u32>, usize)]) -> Checkpoint {
         let mut out = Checkpoint::new("model.pth", Format::TorchZip);
         out.containers = (containers.iter())
-            .map(|&(name, parent, tensors)| Container { name: name.into(), parent, tensors })
+            .map(|&(name, parent, tensors)| Container { name: name.into(), parent, tensors, version: None })
             .collect();
         out
     }

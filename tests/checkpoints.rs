@@ -80,3 +80,38 @@ fn every_file_of_the_folder_is_in_the_manifest_and_the_folder_stays_small() {
     }
     assert!(bytes < 300_000, "{bytes} bytes of fixtures");
 }
+
+/// `_NormBase._load_from_state_dict` makes a counter that is not there unless the state_dict says that it should be.
+#[test]
+fn a_missing_batch_counter_is_an_error_only_where_the_file_says_that_it_has_counters() {
+    for (name, container, version, severity) in [
+        ("zip_protocol2.pt", "", Some(2), "error"),
+        ("legacy_protocol4.pt", "", Some(2), "error"),
+        ("zip_training.pt", "state_dict", Some(1), "note"),
+        ("zip_views.pt", "", None, "note"),
+    ] {
+        let file = folder().join(name);
+        let checkpoint = read(&file).expect("the file is sound");
+        let found = checkpoint.containers.iter().find(|c| *c.name == *container).expect("the container is there");
+        assert_eq!(found.version, version, "{name}");
+        let below = |path: &str| path.strip_prefix(container).map(|p| p.trim_start_matches('.').to_owned());
+        let mut wanted: serde_json::Map<String, serde_json::Value> = checkpoint
+            .tensors
+            .iter()
+            .filter_map(|t| Some((below(&t.path)?, serde_json::json!(t.shape.as_ref()?.dims()))))
+            .collect();
+        wanted.insert("extra.num_batches_tracked".into(), serde_json::json!([]));
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("counted-{name}.json"));
+        std::fs::write(&target, serde_json::Value::from(wanted).to_string())
+            .expect("the folder of tests can be written");
+        let done = std::process::Command::new(env!("CARGO_BIN_EXE_ckdiff"))
+            .args([&file, &target])
+            .args(["--format", "json", "--container", container])
+            .output()
+            .expect("ckdiff starts");
+        let report: serde_json::Value = serde_json::from_slice(&done.stdout).expect("output is JSON");
+        let findings = report["findings"].as_array().expect("a list of findings");
+        let counter = findings.iter().find(|f| f["code"] == "CK402").unwrap_or_else(|| panic!("{name}: {report}"));
+        assert_eq!(counter["severity"], severity, "{name}: {counter}");
+    }
+}

@@ -83,6 +83,69 @@ fn every_real_log_gives_exactly_the_keys_that_stand_in_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The texts of `more.json` that say what stands in them, or to which other text they come down (`same_as`).
+#[test]
+fn every_other_text_gives_exactly_the_keys_that_stand_in_it() {
+    if std::env::var_os("CKDIFF_LOGS").is_some() {
+        return;
+    }
+    let rules = RuleSet::embedded();
+    let read = |file: &str| {
+        let bytes = fs::read(folder().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+        log::parse(&bytes, &rules)
+    };
+    let cases: Vec<Value> = serde_json::from_str(&fs::read_to_string(folder().join("more.json")).unwrap()).unwrap();
+    let (mut wrong, mut checked) = (Vec::new(), 0);
+    for case in &cases {
+        let file = case["file"].as_str().unwrap();
+        let report = read(file);
+        let mut differ = |field: &str, what: String| wrong.push(format!("{file} {field}: {what}"));
+        if let Some(other) = case["same_as"].as_str() {
+            checked += 1;
+            let other = read(other);
+            let same = (&report.missing_keys, &report.unexpected_keys, &report.size_mismatches, &report.kind)
+                == (&other.missing_keys, &other.unexpected_keys, &other.size_mismatches, &other.kind);
+            if !same || report.model_class != other.model_class {
+                differ(
+                    "same_as",
+                    format!("{} missing, {} unexpected", report.missing_keys.len(), report.unexpected_keys.len()),
+                );
+            }
+            continue;
+        }
+        for (field, keys) in [("missing", &report.missing_keys), ("unexpected", &report.unexpected_keys)] {
+            let Some(wanted) = names(case, field) else { continue };
+            checked += 1;
+            let keys: BTreeSet<String> = keys.iter().cloned().collect();
+            if wanted != keys {
+                let lost: Vec<_> = wanted.difference(&keys).take(3).collect();
+                let made_up: Vec<_> = keys.difference(&wanted).take(3).collect();
+                differ(field, format!("lost {lost:?}, made up {made_up:?}"));
+            }
+        }
+        if let Some(wanted) = case["mismatch"].as_object() {
+            let read: BTreeMap<&str, Value> = report
+                .size_mismatches
+                .iter()
+                .map(|m| (m.key.as_str(), serde_json::json!([m.source.dims(), m.target.dims()])))
+                .collect();
+            let wanted: BTreeMap<&str, Value> = wanted.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
+            if read != wanted {
+                differ("mismatch", format!("{read:?}"));
+            }
+        }
+        for (field, value) in [("model_class", report.model_class.as_deref()), ("kind", Some(report.kind.as_str()))] {
+            if let Some(wanted) = case[field].as_str()
+                && value != Some(wanted)
+            {
+                differ(field, format!("{value:?} for {wanted}"));
+            }
+        }
+    }
+    assert!(checked > 200, "{checked}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn every_rule_of_error_texts_hears_its_examples_and_not_its_counterexamples() {
     let rules = RuleSet::embedded();

@@ -271,8 +271,9 @@ fn how(a: &Unit, b: &Unit, identical: bool) -> How {
         };
         match fit {
             Fit::Permuted => How::Transposed,
+            // Under one name, as many elements in sizes that no joining explains are another size.
+            Fit::Equal | Fit::Reshaped if identical => How::Identical,
             Fit::Squeezed | Fit::Joined | Fit::Reshaped => How::Reshaped,
-            Fit::Equal if identical => How::Identical,
             Fit::Equal => How::Renamed,
         }
     }

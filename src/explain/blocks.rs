@@ -46,7 +46,18 @@ fn one(case: &mut Case<'_>, block: &BlockType, given: bool) {
     if other.entries.iter().any(has_child) {
         return;
     }
-    let blocks: BTreeSet<(&str, u32)> = with.values().flatten().copied().collect();
+    let mut blocks: BTreeSet<(&str, u32)> = with.values().flatten().copied().collect();
+    if case.partial() {
+        // A block that a text names with all its layers is not there at all, whatever it is built of.
+        for (_, entry) in &open {
+            let key = entry.key.as_str();
+            if let Some((path, number)) = lists::places(key).last()
+                && lists::below(key, path).is_some_and(|below| FIRST.contains(&below))
+            {
+                blocks.remove(&(path, number));
+            }
+        }
+    }
     let classes: HashSet<String> = blocks.iter().map(|(path, _)| lists::class(path)).collect();
     let all = if case.partial() { blocks.len() } else { all_blocks(case, &classes, given) };
     // A single block in many is a quirk of that block and not the kind that the model is built of.
@@ -69,6 +80,9 @@ fn one(case: &mut Case<'_>, block: &BlockType, given: bool) {
     case.claim(claims, cause);
 }
 
+/// The layers that blocks of every kind begin with.
+const FIRST: [&str; 4] = ["conv1.weight", "norm1.weight", "ln_1.weight", "attn.qkv.weight"];
+
 /// Everything that is amiss within lists of these classes.
 fn within(case: &Case<'_>, classes: &HashSet<String>) -> Vec<u32> {
     let inside = |e: &Entry<'_>| lists::places(e.key.as_str()).any(|(path, _)| classes.contains(&lists::class(path)));
@@ -82,6 +96,20 @@ fn all_blocks(case: &Case<'_>, classes: &HashSet<String>, given: bool) -> usize 
     let side = if given { case.source } else { case.target };
     let lists = lists::of(side.entries.iter().map(|e| e.key.as_str()));
     lists.iter().filter(|(path, _)| classes.contains(&lists::class(path))).map(|(_, numbers)| numbers.len()).sum()
+}
+
+/// Every module of one side within which a tensor is matched.
+fn matched_modules<'a>(case: &Case<'a>, given: bool) -> HashSet<&'a str> {
+    let mut out = HashSet::new();
+    for (source, target) in case.alignment.matches.iter().filter_map(|m| case.pair(m)) {
+        let mut key = if given { source.key.as_str() } else { target.key.as_str() };
+        while let Some((module, _)) = key.rsplit_once('.')
+            && out.insert(module)
+        {
+            key = module;
+        }
+    }
+    out
 }
 
 /// Names of statistics that a norm keeps.
@@ -98,6 +126,21 @@ pub(super) fn norms(case: &mut Case<'_>) {
         let keeps = |e: &Entry<'_>| e.key.leaf() == "running_mean";
         let both = other.entries.iter().any(keeps);
         if with.len() < 2 || both || others.iter().any(|(_, e)| keeps(e)) {
+            continue;
+        }
+        // Norms of a module of which nothing else is matched are missing with it.
+        let known: HashSet<&str> = matched_modules(case, given);
+        let with: BTreeSet<&str> = match case.partial() {
+            true => with,
+            false => with.into_iter().filter(|m| m.rsplit_once('.').is_none_or(|(p, _)| known.contains(p))).collect(),
+        };
+        if with.len() < 2 {
+            continue;
+        }
+        // Where a text names one side alone, norms of which it names everything are modules that the other side lacks.
+        let layer = |e: &Entry<'_>| e.key.leaf() == "weight" && !with.contains(e.key.module());
+        let layers = these.iter().filter(|(_, e)| layer(e)).count();
+        if case.partial() && others.is_empty() && layers * 2 > with.len() {
             continue;
         }
         let ours = |e: &Entry<'_>| with.contains(e.key.module());

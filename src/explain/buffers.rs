@@ -151,14 +151,52 @@ fn counted(case: &Case<'_>, buffer: &Buffer, amiss: &Amiss) -> Cause {
     }
     let message = format!("{n} `num_batches_tracked` {} missing", if amiss.claims.len() == 1 { "is" } else { "are" });
     let mut cause = finding(message, "harmless: load with strict=False, or start each from 0");
-    // `_NormBase._load_from_state_dict` makes the counter when the state_dict carries no version, as one built from a file
-    // without `_metadata` does. Whether a pickle has `_metadata` is not known here, so only safetensors is certain.
-    if matches!(case.source.checkpoint.format, Format::Safetensors | Format::SafetensorsSharded) {
+    // `_NormBase._load_from_state_dict` makes the counter where the state_dict carries no version of the module, or one
+    // before the counter came; with version 2 a strict load refuses.
+    let made = match version(case) {
+        Versions::None => Some("the state_dict has no versions of its modules (`_metadata`)"),
+        Versions::Known(version) if version < COUNTED_SINCE => Some("the file is from before PyTorch 0.4.1"),
+        Versions::Known(_) => {
+            cause.help =
+                "PyTorch refuses because `_metadata` says that the file should have them; harmless: load with \
+                          strict=False, or as a plain dict (dict(state_dict))"
+                    .to_owned();
+            None
+        }
+        Versions::Unknown => None,
+    };
+    if let Some(why) = made {
         cause.severity = Severity::Note;
         cause.remedy = Remedy::None;
-        cause.help = "PyTorch starts each from 0 when a state_dict has no version, as one from safetensors".to_owned();
+        cause.help = format!("nothing to do: PyTorch starts each from 0, since {why}");
     }
     cause
+}
+
+/// The version of BatchNorm that first had the counter.
+const COUNTED_SINCE: u32 = 2;
+
+/// What is known of the versions of modules in the checkpoint.
+enum Versions {
+    /// It cannot have any, or has none.
+    None,
+    /// The highest.
+    Known(u32),
+    /// The checkpoint is known by its keys alone.
+    Unknown,
+}
+
+fn version(case: &Case<'_>) -> Versions {
+    let checkpoint = case.source.checkpoint;
+    let of = |format| match format {
+        Format::Safetensors | Format::SafetensorsSharded => Versions::None,
+        Format::TorchZip | Format::TorchLegacy | Format::TorchTar | Format::TorchSharded | Format::Pickle => {
+            let container = checkpoint.containers.iter().find(|c| *c.name == *case.source.container);
+            container.and_then(|c| c.version).map_or(Versions::None, Versions::Known)
+        }
+        _ => Versions::Unknown,
+    };
+    of(checkpoint.format)
 }
 
 fn needed(case: &Case<'_>, buffer: &Buffer, amiss: &Amiss) -> Cause {

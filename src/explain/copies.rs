@@ -54,6 +54,13 @@ pub(super) fn explain(case: &mut Case<'_>) {
                     .confidence(0.8)
                     .with("prefix", name);
                 case.claim(claims, cause);
+            } else if case.partial() && case.missing().is_empty() {
+                let message = format!("{} keys under `{name}` are {}", claims.len(), copies.what);
+                let cause = Cause::new("CK110", Rank::Leftover, Remedy::Edit, message)
+                    .by(case.rules.rule(&copies.rule))
+                    .confidence(0.7)
+                    .with("prefix", name);
+                case.claim(claims, cause);
             }
             continue;
         }

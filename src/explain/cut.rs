@@ -17,6 +17,9 @@ pub(super) fn explain(case: &mut Case<'_>) {
         return;
     }
     let sides = Sides::of(case);
+    if sides.wanted.is_empty() && case.partial() {
+        torn(case);
+    }
     if sides.given.is_empty() || sides.wanted.is_empty() {
         return;
     }
@@ -26,7 +29,13 @@ pub(super) fn explain(case: &mut Case<'_>) {
         return;
     }
     let words = case.rules.words(Diagnosis::CutKey);
-    let pairs = pairs(&sides, words);
+    let mut pairs = pairs(&sides, words);
+    // `norm` for `layernorm` is another name: what is left of a word is no word of its own.
+    let word = |name: &str| case.rules.lexicon.concepts.iter().any(|c| c.forms.iter().any(|form| form == name));
+    pairs.retain(|(given, wanted)| {
+        let tail = given.len() < wanted.len() && wanted.ends_with(given);
+        !(tail && word(given.split('.').next().unwrap_or("")))
+    });
     // Where most keys are cut, matches by structure are chance; among many that were renamed otherwise, `norm` for
     // `layernorm` is a rename as well.
     let most = pairs.len() * 2 >= sides.given.len().min(sides.wanted.len());
@@ -41,6 +50,32 @@ pub(super) fn explain(case: &mut Case<'_>) {
             format!("{n} {are} cut in the middle of a name: `{given}` is what is left of `{wanted}`")
         });
     }
+}
+
+/// Explains keys that begin in the middle of a word that ends keys, where a text names nothing that they could be the rest of.
+fn torn(case: &mut Case<'_>) {
+    let words: Vec<&str> =
+        case.rules.words(Diagnosis::CutKey).iter().map(String::as_str).filter(|w| !w.contains('=')).collect();
+    let unexpected = case.unexpected();
+    let mut rests: Vec<&str> = unexpected
+        .iter()
+        .map(|(_, e)| e.key.as_str())
+        .filter(|key| key.len() > 2 && !words.contains(key))
+        .filter(|key| words.iter().any(|w| w.strip_suffix(key).is_some_and(|lost| !lost.is_empty())))
+        .collect();
+    rests.sort_unstable();
+    rests.dedup();
+    let [first, second, ..] = rests.as_slice() else { return };
+    let message = format!(
+        "{} were cut: `{first}` and `{second}` are the ends of names, so a prefix was taken off that they did not have",
+        count(unexpected.len(), "key")
+    );
+    let cause = Cause::new("CK111", Rank::Prefix, Remedy::Edit, message)
+        .by(case.rules.diagnosis(Diagnosis::CutKey))
+        .confidence(0.8)
+        .with("given", *first);
+    let claims: Vec<u32> = unexpected.iter().map(|(d, _)| *d).collect();
+    case.claim(claims, cause);
 }
 
 /// The names of both sides that differ in any way.

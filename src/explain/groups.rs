@@ -165,6 +165,16 @@ fn explain_one(case: &mut Case<'_>, group: &Group, members: &[Member<'_>]) {
         }
         _ => None,
     }));
+    // Modules that the model has under no name, stored this way or another, are a head that was left behind.
+    let other_side = |i: &u32| !matches!(case.differences.get(*i as usize), Some(Difference::Unexpected { .. }));
+    let matched = || {
+        let sources = case.alignment.matches.iter().flat_map(|m| &m.source);
+        let mut keys = sources.filter_map(|&s| case.source.entries.get(s as usize)).map(|e| e.key);
+        keys.any(|key| modules.contains(&module(case, key)) || modules.contains(&bare(case, key)))
+    };
+    if group.otherwise && !case.partial() && !claims.iter().any(other_side) && !matched() {
+        return;
+    }
     let whole = group.whole && claims.len() * 2 >= case.source.entries.len();
     if whole {
         let open = |d: &Difference| {

@@ -39,6 +39,7 @@ pub(super) fn of<'a>(keys: impl Iterator<Item = &'a str>) -> Lists<'a> {
 /// For each list of the target the list of the source that most of its matched keys lie in.
 pub(super) fn pairs<'a>(case: &Case<'a>) -> BTreeMap<&'a str, &'a str> {
     let mut votes: HashMap<(&'a str, &'a str), usize> = HashMap::new();
+    let mut numbers: HashMap<(&'a str, &'a str), BTreeSet<(u32, u32)>> = HashMap::new();
     for m in &case.alignment.matches {
         let Some((source, target)) = case.pair(m) else { continue };
         let there: Vec<(&str, u32)> = places(target.key.as_str()).collect();
@@ -47,6 +48,7 @@ pub(super) fn pairs<'a>(case: &Case<'a>) -> BTreeMap<&'a str, &'a str> {
         if there.len() == here.len() {
             for (t, s) in there.iter().zip(&here) {
                 *votes.entry((t.0, s.0)).or_default() += 1;
+                numbers.entry((t.0, s.0)).or_default().insert((t.1, s.1));
             }
         }
     }
@@ -57,7 +59,17 @@ pub(super) fn pairs<'a>(case: &Case<'a>) -> BTreeMap<&'a str, &'a str> {
             *entry = (n, source);
         }
     }
-    best.into_iter().map(|(target, (_, source))| (target, source)).collect()
+    best.into_iter()
+        .map(|(target, (_, source))| (target, source))
+        .filter(|pair| numbers.get(pair).is_some_and(one_to_one))
+        .collect()
+}
+
+/// Whether each number has one number on the other side: `blocks.7` that became `stages.1.blocks.2` is in no list of stages.
+fn one_to_one(pairs: &BTreeSet<(u32, u32)>) -> bool {
+    let there: BTreeSet<u32> = pairs.iter().map(|p| p.0).collect();
+    let here: BTreeSet<u32> = pairs.iter().map(|p| p.1).collect();
+    there.len() == pairs.len() && here.len() == pairs.len()
 }
 
 /// A path with every number in it written `#`, also within a segment: `layer#` of `layer1` and `layer2`.
@@ -83,6 +95,13 @@ mod tests {
         assert_eq!(found, [("layers", 2), ("layers.2.blocks", 11)]);
         assert_eq!(places("0.weight").count(), 0);
         assert_eq!(places("layer1.conv.weight").count(), 0);
+    }
+
+    #[test]
+    fn lists_whose_numbers_were_dealt_out_anew_are_not_one_list() {
+        assert!(one_to_one(&BTreeSet::from([(0, 1), (1, 2)])));
+        assert!(!one_to_one(&BTreeSet::from([(0, 1), (0, 3), (1, 5)])));
+        assert!(!one_to_one(&BTreeSet::from([(0, 0), (1, 0)])));
     }
 
     #[test]

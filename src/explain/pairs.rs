@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::alike::share;
+use super::lists;
 use crate::align::{Alignment, Ambiguous, How, Match, Step, align};
 use crate::checkpoint::{Entry, Format, StateDict};
 use crate::read::log::LogReport;
@@ -53,12 +54,15 @@ impl Doubts<'_> {
         let shaped: HashSet<u32> = same.values().copied().collect();
         let mut twice = false;
         let strange = self.strange(alignment);
+        let unlike = self.unlike(alignment);
         for m in std::mem::take(&mut alignment.matches) {
             // The names that a text gives two shapes for are on both sides: they are not each other's.
+            let own = same.get(&m.target).is_some_and(|s| m.source == [*s]);
             let crossed = m.how != How::Identical
+                && !own
                 && (same.contains_key(&m.target) || m.source.iter().any(|s| shaped.contains(s)));
             twice |= crossed;
-            if !crossed && self.stands(&m) && !(strange && self.mere(&m)) {
+            if !crossed && self.stands(&m) && !(strange && self.mere(&m)) && !unlike.contains(&m.target) {
                 alignment.matches.push(m);
             } else {
                 alignment.missing.push(m.target);
@@ -138,6 +142,24 @@ impl Doubts<'_> {
         all >= FEWEST && unlike * 2 > all
     }
 
+    /// Targets of matches between names without a word in common, of which there are too few to be a way of renaming.
+    fn unlike(&self, alignment: &Alignment) -> HashSet<u32> {
+        const FEWEST: usize = 4;
+        let mut ways: HashMap<(String, String), Vec<u32>> = HashMap::new();
+        for m in alignment.matches.iter().filter(|m| self.common_word(m).is_some()) {
+            let ([source], Some(wanted)) = (m.source.as_slice(), self.wanted(m.target)) else { continue };
+            let Some(given) = self.given(*source) else { continue };
+            // The name of the whole (`bert.`) is on both sides of every pair.
+            let (here, there) = without_common(given.key.as_str(), wanted.key.as_str());
+            if share(here, there) != Some(false) {
+                continue;
+            }
+            let way = (lists::class(given.key.module()), lists::class(wanted.key.module()));
+            ways.entry(way).or_default().push(m.target);
+        }
+        ways.into_values().filter(|targets| targets.len() < FEWEST).flatten().collect()
+    }
+
     /// Whether a match that only structure suggests is between names with a word in common; `None` where a shape speaks for
     /// it, or names have no words.
     fn common_word(&self, m: &Match) -> Option<bool> {
@@ -175,29 +197,38 @@ impl Doubts<'_> {
         wanted.all(|w| given.iter().all(|g| self.other_head(g, w)))
     }
 
-    /// Whether nothing but chance brought the members of a group together: no shape, and no two names that end alike.
+    /// Whether nothing but chance brought the members of a group together: no shape, and hardly two names that end alike and
+    /// have a word in common.
     fn is_chance(&self, group: &Ambiguous) -> bool {
         let given: Vec<&Entry<'_>> = group.source.iter().filter_map(|&s| self.given(s)).collect();
         let wanted: Vec<&Entry<'_>> = group.target.iter().filter_map(|&t| self.wanted(t)).collect();
         let shaped = given.iter().chain(&wanted).any(|e| e.shape().is_some());
-        !shaped && wanted.iter().all(|w| given.iter().all(|g| g.key.leaf() != w.key.leaf()))
+        let related = |w: &Entry<'_>, g: &Entry<'_>| {
+            let (here, there) = without_common(g.key.as_str(), w.key.as_str());
+            g.key.leaf() == w.key.leaf() && share(here, there) != Some(false)
+        };
+        let alike = wanted.iter().flat_map(|w| given.iter().map(|g| related(w, g))).filter(|yes| *yes).count();
+        !shaped && alike * 2 < wanted.len() * given.len()
     }
 
     /// Whether both keys lie in heads, and these are of different tasks or built in another way.
     fn other_head(&self, given: &str, wanted: &str) -> bool {
         match (self.head(given), self.head(wanted)) {
-            (Some((task, below)), Some((other, inside))) => task.rule != other.rule || below != inside,
+            // One head under its own name, or the same modules under another one, was renamed and not replaced.
+            (Some((_, _, a)), Some((_, _, b))) if a == b => false,
+            (Some((_, below, _)), Some((_, inside, _))) if below == inside && below.contains('.') => false,
+            (Some((task, below, _)), Some((other, inside, _))) => task.rule != other.rule || below != inside,
             _ => false,
         }
     }
 
-    /// The head that a key lies in, and the name within it.
-    fn head<'k>(&self, key: &'k str) -> Option<(&Head, &'k str)> {
+    /// The head that a key lies in, the name within it, and its own name.
+    fn head<'k>(&self, key: &'k str) -> Option<(&Head, &'k str, &'k str)> {
         let mut rest = key;
         loop {
             let (first, below) = rest.split_once('.')?;
             if let Some(head) = self.rules.head(first) {
-                return Some((head, below));
+                return Some((head, below, first));
             }
             // Wrappers and the name of the larger model stand before it.
             let around = self.rules.wrappers.iter().any(|w| w.segment == first)
@@ -208,6 +239,16 @@ impl Doubts<'_> {
             rest = below;
         }
     }
+}
+
+/// Two keys without the segments that both begin with.
+fn without_common<'k>(mut given: &'k str, mut wanted: &'k str) -> (&'k str, &'k str) {
+    while let (Some((a, below)), Some((b, inside))) = (given.split_once('.'), wanted.split_once('.'))
+        && a == b
+    {
+        (given, wanted) = (below, inside);
+    }
+    (given, wanted)
 }
 
 #[cfg(test)]

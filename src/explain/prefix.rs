@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use super::Remedy;
 use super::case::{Case, Cause, Rank, some};
-use crate::rules::{Diagnosis, Place, RuleSet};
+use crate::checkpoint::StateDict;
+use crate::read::log::MODEL_CLASS;
+use crate::rules::{Diagnosis, Place, RuleSet, Wrapper};
 
 /// What separates a source key from its target key, apart from the end they share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,7 +50,10 @@ pub(super) fn explain(case: &mut Case<'_>) {
         let wraps = tools(&around.given_wrappers) || tools(&around.wanted_wrappers);
         // `model.` before a minority, where the rest was renamed below it, is part of the renaming.
         let attribute = !around.given_wrappers.is_empty() || !around.wanted_wrappers.is_empty();
-        if wraps || claims.len() * if attribute { 2 } else { 20 } >= most {
+        // Where a text leaves most keys unexplained, a prefix before some is chance.
+        let plain = |side: &StateDict<'_>| side.entries.iter().filter(|e| e.shape().is_none()).count();
+        let chance = case.partial() && claims.len() * 4 < plain(case.source).min(plain(case.target));
+        if wraps || !chance && claims.len() * if attribute { 2 } else { 20 } >= most {
             let cause = cause(case, &around, claims.len());
             case.claim(claims, cause);
         }
@@ -61,13 +66,13 @@ fn nested(groups: Vec<(Around, Vec<u32>)>) -> Vec<(Around, Vec<u32>)> {
     let mut out: Vec<(Around, Vec<u32>)> = Vec::new();
     for (around, claims) in groups {
         let within = |a: &[usize], b: &[usize]| !a.is_empty() && a.iter().all(|w| b.contains(w));
-        let same = out.iter_mut().find(|(known, _)| {
-            let (more, less) = (&around, known);
+        let once_more = |less: &Around, more: &Around| {
             (more.given == less.given && more.wanted == less.wanted)
                 && (within(&less.given_wrappers, &more.given_wrappers) && less.wanted_wrappers == more.wanted_wrappers
                     || within(&less.wanted_wrappers, &more.wanted_wrappers)
                         && less.given_wrappers == more.given_wrappers)
-        });
+        };
+        let same = out.iter_mut().find(|(known, _)| once_more(known, &around) || once_more(&around, known));
         match same {
             Some((known, list)) => {
                 for (theirs, ours) in [
@@ -220,10 +225,14 @@ pub(super) fn explain_one_side(case: &mut Case<'_>) {
     if unexpected.iter().all(|(_, e)| case.rules.buffers.contains(e.key)) {
         return;
     }
+    let named = case.target.checkpoint.metadata.iter().find(|(name, _)| name == MODEL_CLASS);
+    let class = named.map(|(_, class)| class.as_str());
     let mut by_wrapper: HashMap<usize, Vec<u32>> = HashMap::new();
     for (difference, entry) in &unexpected {
         for wrapper in case.rules.unwrap(entry.key.module()).0 {
-            let tool = case.rules.wrappers.get(wrapper).is_some_and(|w| w.place == Place::Anywhere);
+            // A model that is wrapped itself has the segment in all its keys.
+            let own = |w: &Wrapper| w.classes.iter().any(|c| Some(c.as_str()) == class);
+            let tool = case.rules.wrappers.get(wrapper).is_some_and(|w| w.place == Place::Anywhere && !own(w));
             let list = by_wrapper.entry(wrapper).or_default();
             if tool && list.last() != Some(difference) {
                 list.push(*difference);

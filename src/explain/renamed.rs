@@ -24,10 +24,36 @@ pub(super) fn explain(case: &mut Case<'_>) {
         }
         if !claims.is_empty() {
             let mean = (confidence / claims.len() as f64) as f32;
-            let cause = cause(case, how, claims.len()).confidence(mean);
+            let mut cause = cause(case, how, claims.len()).confidence(mean);
+            if how == How::Reshaped {
+                // What does not fit at all says more of the cause than what only has to be laid out anew.
+                cause.rank = Rank::Missing;
+            }
+            if code_of_names(how) && minor(case, claims.len()) {
+                cause.rank = Rank::Harmless;
+                cause.confidence = mean.min(MINOR);
+            }
             case.claim(claims, cause);
         }
     }
+}
+
+/// How sure renames may be that a text alone suggests for a few of many keys.
+const MINOR: f32 = 0.6;
+
+fn code_of_names(how: How) -> bool {
+    matches!(how, How::Renamed | How::Identical)
+}
+
+const DOZEN: usize = 12;
+
+/// Whether a text alone suggests new names for so few of its keys that they are not what is wrong.
+pub(super) fn minor(case: &Case<'_>, keys: usize) -> bool {
+    let plain = |side: &crate::checkpoint::StateDict<'_>| side.entries.iter().filter(|e| e.shape().is_none()).count();
+    let (given, wanted) = (plain(case.source), plain(case.target));
+    // A dozen renames are none by chance; of keys by the hundred, a quarter must be explained.
+    let few = keys < DOZEN && (keys * 3 < 2 * given.min(wanted) || keys * 2 < wanted);
+    case.partial() && (few || keys * 4 < given.min(wanted))
 }
 
 fn cause(case: &Case<'_>, how: How, keys: usize) -> Cause {
@@ -51,7 +77,7 @@ fn cause(case: &Case<'_>, how: How, keys: usize) -> Cause {
         ),
         How::Reshaped => (
             "CK213",
-            format!("{n} {hold} the same values in another shape"),
+            format!("{n} {hold} the same values in another shape{}", shapes(case)),
             "reshape them while loading (a 1×1 convolution is a linear layer)",
         ),
         How::Renamed | How::Identical => ("CK104", message(case, keys), ""),
@@ -66,6 +92,13 @@ fn cause(case: &Case<'_>, how: How, keys: usize) -> Cause {
         cause = cause.by(rule).help(help);
     }
     cause
+}
+
+/// `: [1, 64] → [64]`, the shapes of the first match that has to be reshaped.
+fn shapes(case: &Case<'_>) -> String {
+    let first = case.renamed().into_iter().find(|(_, m, ..)| m.how == How::Reshaped);
+    let shapes = first.and_then(|(_, _, source, target)| Some((source.shape()?, target.shape()?)));
+    shapes.map_or_else(String::new, |(from, to)| format!(": {from} → {to}"))
 }
 
 fn message(case: &Case<'_>, keys: usize) -> String {

@@ -12,6 +12,9 @@ use crate::rules::{Diagnosis, Head};
 /// Patterns spelled out in a message.
 const SHOWN: usize = 4;
 
+/// So many keys left over on each side may be the same under other names.
+const MANY: usize = 4;
+
 /// The most copies of one model that are told by their prefixes.
 const MOST_COPIES: usize = 6;
 
@@ -118,6 +121,9 @@ fn ambiguous(case: &mut Case<'_>) {
             .by(case.rules.diagnosis(Diagnosis::Ambiguous))
             .confidence(0.5)
             .with("target_keys", keys);
+        if super::renamed::minor(case, keys) {
+            cause.rank = Rank::Harmless;
+        }
         if copies.len() > 1 {
             cause = cause
                 .help("keep the copy that is meant: filter by its prefix and strip it, and leave the others out")
@@ -152,6 +158,8 @@ fn copies_of(case: &Case<'_>, claims: &[u32]) -> Vec<String> {
 /// Modules, or single keys, that stay as they were initialised.
 fn fresh(case: &mut Case<'_>) {
     let missing = case.missing();
+    // Of a text that leaves many names of both sides over, the same tensors may have other names.
+    let either = case.partial() && missing.len() >= MANY && case.unexpected().len() >= MANY;
     for (group, keys) in whole_and_single(case, missing, false) {
         let names: Vec<String> = group.iter().map(|f| f.pattern.clone()).collect();
         let n = count(keys.len(), "expected key");
@@ -163,6 +171,7 @@ fn fresh(case: &mut Case<'_>) {
         let cause = Cause::new(code, Rank::Missing, Remedy::Lost, message)
             .by(rule)
             .help("they keep their initial values under strict=False: check that the checkpoint belongs to this model")
+            .confidence(if either { 0.5 } else { 1.0 })
             .with("modules", names);
         case.claim(keys, cause);
     }

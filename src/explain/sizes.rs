@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::case::{Case, Cause, Rank, count, some};
+use super::case::{Case, Cause, Rank, Resized, count, some};
 use super::fold::fold_keys;
+use crate::align::How;
 use crate::checkpoint::Shape;
 use crate::rules::{Law, Reading};
 
@@ -42,6 +43,31 @@ pub(super) fn explain(case: &mut Case<'_>) {
     }
 }
 
+/// Explains convolutions over another number of axes, those of one place included, whose values would fit.
+pub(super) fn axes(case: &mut Case<'_>) {
+    let resized = case.resized();
+    let read = |key, from: &[u64], to: &[u64]| {
+        let mut rules = case.rules.shapes.get(key).filter(|r| r.law == Law::Axes);
+        rules.find_map(|r| Some((r.rule.clone(), r.law.read(from, to)?)))
+    };
+    let mut found =
+        resized.iter().filter_map(|r| Some((r.difference, r.target.key, read(r.target.key, r.from, r.to)?)));
+    let Some((first, key, (rule, reading))) = found.next() else { return };
+    let mut claims = vec![(first, key.as_str())];
+    claims.extend(found.filter(|(_, _, (_, r))| r.words == reading.words).map(|(d, key, _)| (d, key.as_str())));
+    claims.extend(case.renamed().into_iter().filter_map(|(difference, m, source, target)| {
+        let (from, to) = (source.shape()?.dims(), target.shape()?.dims());
+        let same = m.how == How::Reshaped && read(target.key, from, to).is_some_and(|(_, r)| r.words == reading.words);
+        same.then_some((difference, target.key.as_str()))
+    }));
+    let message = format!("{} in {}", reading.words, tables(&claims));
+    let mut cause = Cause::new(code(Law::Axes), Rank::Build, reading.mend.into(), message).by(case.rules.rule(&rule));
+    for (name, value) in reading.facts {
+        cause = cause.with(name, value);
+    }
+    case.claim(claims.into_iter().map(|(d, _)| d), cause);
+}
+
 /// Another number of key and value heads is only that where the queries are as they were.
 fn join_attention(groups: &mut Groups<'_>) {
     let Some(whole) = groups.iter().find(|(_, g)| g.0 == Law::HeadSize).map(|(key, _)| key.clone()) else { return };
@@ -77,7 +103,7 @@ fn code(law: Law) -> &'static str {
         Law::Vocabulary => "CK205",
         Law::InChannels | Law::ImageChannels => "CK206",
         Law::Transpose => "CK207",
-        Law::Kernel => "CK208",
+        Law::Kernel | Law::Axes => "CK208",
         Law::Queries => "CK210",
         Law::ContextLength => "CK211",
         Law::KvHeads | Law::HeadSize => "CK212",
@@ -89,6 +115,7 @@ fn code(law: Law) -> &'static str {
 
 /// Tells what no law explains: both shapes, one finding for each pair of them.
 pub(super) fn plain(case: &mut Case<'_>) {
+    one_number(case);
     let mut groups: BTreeMap<(&[u64], &[u64]), Vec<(u32, &str)>> = BTreeMap::new();
     for one in case.resized() {
         groups.entry((one.from, one.to)).or_default().push((one.difference, one.target.key.as_str()));
@@ -109,11 +136,44 @@ pub(super) fn plain(case: &mut Case<'_>) {
         let more = if group.len() > 2 { ", …" } else { "" };
         let message = format!("size mismatch of {}: {}{more}", some(&patterns, 2), sizes.join(", "));
         let claims: Vec<u32> = group.iter().flat_map(|(_, _, keys)| keys.iter().map(|(d, _)| *d)).collect();
-        let cause = Cause::new("CK201", Rank::Size, super::Remedy::Lost, message)
-            .help("build the model with the configuration of the checkpoint, or leave these keys out");
+        let cause = Cause::new("CK201", Rank::Size, super::Remedy::Lost, message).help(CONFIGURATION);
         case.claim(claims, cause);
     }
 }
+
+/// The fewest tensors of different shapes that are told by the one number in which they differ.
+const FEWEST: usize = 3;
+
+/// Tells tensors of several shapes that differ in the same number: the width of what they all read.
+fn one_number(case: &mut Case<'_>) {
+    let mut groups: BTreeMap<(u64, u64), Vec<Resized<'_>>> = BTreeMap::new();
+    for one in case.resized().into_iter().filter(|r| r.from.len() == r.to.len()) {
+        let mut changes: Vec<(u64, u64)> =
+            one.from.iter().zip(one.to).filter(|(a, b)| a != b).map(|(&a, &b)| (a, b)).collect();
+        changes.dedup();
+        if let [only] = changes.as_slice() {
+            groups.entry(*only).or_default().push(one);
+        }
+    }
+    for ((from, to), same) in groups {
+        let shapes: HashSet<&[u64]> = same.iter().map(|r| r.from).collect();
+        if same.len() < FEWEST || shapes.len() < 2 {
+            continue;
+        }
+        let keys = same.iter().map(|r| r.target.key.as_str());
+        let patterns: Vec<String> = fold_keys(keys).into_iter().map(|f| f.pattern).collect();
+        let message =
+            format!("size mismatch of {}: {from} → {to} in {}", some(&patterns, 2), count(same.len(), "tensor"));
+        let cause = Cause::new("CK201", Rank::Size, super::Remedy::Lost, message)
+            .help(CONFIGURATION)
+            .with("from", from)
+            .with("to", to);
+        case.claim(same.iter().map(|r| r.difference).collect::<Vec<_>>(), cause);
+    }
+}
+
+/// What to do about sizes that no rule explains.
+const CONFIGURATION: &str = "build the model with the configuration of the checkpoint, or leave these keys out";
 
 /// Two shapes, and the differences and keys that have them.
 type Mismatch<'a> = (&'a [u64], &'a [u64], Vec<(u32, &'a str)>);

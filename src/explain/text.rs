@@ -42,7 +42,25 @@ pub fn explain_text(log: &LogReport, mut causes: Vec<Finding>, rules: &RuleSet) 
     out.sort_by_key(|f| std::cmp::Reverse(f.severity));
     out.dedup_by(|a, b| a.message == b.message);
     out.truncate(MOST);
+    if log.truncated && !out.is_empty() {
+        out.push(Finding::new(
+            "CK043",
+            Severity::Note,
+            "the text leaves keys out (`...`): what is said of how many and of all holds for those that it names",
+            "give the files: ckdiff explain LOG --source FILE --target expected.json",
+        ));
+    }
     out
+}
+
+/// What to say of a text in which nothing was recognised.
+pub fn nothing_known() -> Finding {
+    Finding::new(
+        "CK042",
+        Severity::Note,
+        "nothing in the text is an error of loading weights that is known here",
+        "give the part with the exception, or compare the two sides: ckdiff SOURCE TARGET",
+    )
 }
 
 /// `Trying to set a tensor of shape … in "weight"`: the module is not named, but tables of so many rows are vocabularies.
@@ -71,13 +89,18 @@ fn unnamed_table(finding: &mut Finding, log: &LogReport) {
 fn tied_output(finding: &mut Finding, log: &LogReport, rules: &RuleSet) {
     let alone = log.unexpected_keys.is_empty() && log.size_mismatches.is_empty() && !log.truncated;
     let key = |k: &str| rules.tied.iter().find(|t| t.absent.contains(crate::checkpoint::Key(k)));
-    let [only] = log.missing_keys.as_slice() else { return };
-    if let Some(tied) = key(only).filter(|_| alone && matches!(finding.code, "CK101" | "CK107")) {
+    let [first, rest @ ..] = log.missing_keys.as_slice() else { return };
+    let all = rest.iter().all(|k| key(k).is_some());
+    if let Some(tied) = key(first).filter(|_| all && alone && matches!(finding.code, "CK101" | "CK107")) {
         finding.code = "CK403";
         finding.rule = Some(tied.rule.clone());
-        finding.message = format!(
-            "`{only}` alone is missing: mostly it shares the memory of the input embedding, and is then saved once"
-        );
+        let (names, share) = match rest {
+            [] => (format!("`{first}` alone is"), "it shares"),
+            more => (format!("`{first}` and {} more are", more.len()), "they share"),
+        };
+        finding.message =
+            format!("{names} missing: mostly {share} the memory of the input embedding, which is saved once");
+        finding.keys = log.missing_keys.len();
         finding.help = "where the configuration ties them (tie_word_embeddings), load with strict=False and call tie_weights(); otherwise the checkpoint lacks the output layer".to_owned();
         finding.confidence = 0.7;
         finding.remedy = Remedy::Edit;
@@ -156,7 +179,8 @@ fn lone_key(error: &KeyError, log: &LogReport, rules: &RuleSet) -> Option<Findin
     }
     let key = &error.key;
     let in_model = error.looked_up_in == Lookup::Model;
-    if !key.contains('.') && !in_model {
+    // A name without a dot, or one that is neither known as a tensor's nor was looked up among tensors.
+    if !in_model && (!key.contains('.') || error.looked_up_in == Lookup::Unknown) {
         return None;
     }
     let starts = |prefix: &str| {
@@ -203,11 +227,19 @@ fn lone_key(error: &KeyError, log: &LogReport, rules: &RuleSet) -> Option<Findin
         ("CK041", message, help, None)
     };
     let mut finding = finding(code, Severity::Error, message, help);
+    if rule.is_none() {
+        finding.help += "; one key does not tell more: give the checkpoint (--source FILE)";
+    }
     finding.rule = rule;
     finding.keys = 1;
     finding.examples = vec![key.clone()];
     // One key cannot tell which of the causes it is, unless it carries a wrapper.
-    finding.confidence = if finding.rule.is_some() { 0.8 } else { 0.5 };
+    finding.confidence = match (finding.rule.is_some(), error.shown) {
+        (true, true) => 0.8,
+        (true, false) => 0.6,
+        (false, true) => 0.5,
+        (false, false) => 0.3,
+    };
     finding.remedy = if finding.rule.is_some() { Remedy::Edit } else { Remedy::Lost };
     Some(finding)
 }

@@ -19,6 +19,7 @@ mod squeezed;
 mod words;
 
 pub use clean::MOST_BYTES;
+pub use sides::MODEL_CLASS;
 pub use single::{KeyError, Lookup};
 
 /// A key whose tensor has another shape in the checkpoint than in the model.

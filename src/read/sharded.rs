@@ -227,7 +227,7 @@ impl Merged {
         for c in shard.containers {
             let parent = c.parent.and_then(|p| moved.get(p as usize).copied());
             let at = *containers.entry(c.name.clone()).or_insert_with(|| {
-                out.containers.push(Container { name: c.name, parent, tensors: 0 });
+                out.containers.push(Container { name: c.name, parent, tensors: 0, version: c.version });
                 number(out.containers.len() - 1)
             });
             moved.push(at);

@@ -40,6 +40,9 @@ pub struct Explained<'a> {
 /// Causes shown without `--all`: the rest is counted.
 const SHOWN: usize = 5;
 
+/// Lines that all of it may take without `--all`, so that it can be pasted into an answer whole.
+const LINES: usize = 14;
+
 /// Writes the explanation as text: what was read, the causes, and how far a text alone can be trusted.
 ///
 /// # Errors
@@ -48,24 +51,42 @@ pub fn text(report: &Explained<'_>, style: &Style, out: &mut dyn Write) -> io::R
     let name = if report.path == Path::new("-") { "text".to_owned() } else { report.path.display().to_string() };
     writeln!(out, "{}  {}", style.paint(Tone::Title, &escaped(&name)), escaped(&summary(report.log)))?;
     if report.findings.is_empty() {
-        writeln!(out, "\n{}", nothing(report.log))?;
+        writeln!(out, "\nthe text names no key that is missing, unexpected or of another shape")?;
         return Ok(());
     }
     writeln!(out)?;
-    let shown = if style.all { report.findings.len() } else { SHOWN };
-    let (first, rest) = report.findings.split_at(shown.min(report.findings.len()));
+    let doubts = doubts(report);
+    let doubts = if doubts.is_empty() { Vec::new() } else { style.lines(&doubts, style.width) };
+    let used = 2 + doubts.len() + usize::from(!doubts.is_empty());
+    let shown =
+        if style.all { report.findings.len() } else { fitting(report.findings, style, LINES - used.min(LINES))? };
+    let (first, rest) = report.findings.split_at(shown);
     findings(first, style, out)?;
     if !rest.is_empty() {
         writeln!(out, "{} more; --all shows them", plural(rest.len(), "cause"))?;
     }
-    let doubts = doubts(report);
     if !doubts.is_empty() {
         writeln!(out)?;
-        for line in style.lines(&doubts, style.width) {
-            writeln!(out, "{}", style.paint(Tone::Aside, &escaped(&line)))?;
-        }
+    }
+    for line in doubts {
+        writeln!(out, "{}", style.paint(Tone::Aside, &escaped(&line)))?;
     }
     Ok(())
+}
+
+/// How many causes fit into so many lines, the line that counts the rest included; at least the first.
+fn fitting(all: &[Finding], style: &Style, lines: usize) -> io::Result<usize> {
+    let mut shown = all.len().min(SHOWN);
+    while shown > 1 {
+        let mut written = Vec::new();
+        findings(all.get(..shown).unwrap_or(all), style, &mut written)?;
+        let taken = written.iter().filter(|b| **b == b'\n').count() + usize::from(shown < all.len());
+        if taken <= lines {
+            break;
+        }
+        shown -= 1;
+    }
+    Ok(shown)
 }
 
 /// `load_state_dict into Sam: 88 missing, 267 of another shape`
@@ -94,15 +115,6 @@ fn summary(log: &LogReport) -> String {
     format!("{form}{class}{counts}{cut}")
 }
 
-/// What to say when there is no cause to name.
-fn nothing(log: &LogReport) -> &'static str {
-    if log.is_empty() {
-        "nothing in the text is an error of loading weights that is known here; give the part with the exception, or compare the two sides: ckdiff SOURCE TARGET"
-    } else {
-        "the text names no key that is missing, unexpected or of another shape"
-    }
-}
-
 /// What a text alone cannot tell, and what would.
 fn doubts(report: &Explained<'_>) -> String {
     let log = report.log;
@@ -111,9 +123,6 @@ fn doubts(report: &Explained<'_>) -> String {
         return String::new();
     }
     let mut what = Vec::new();
-    if log.truncated {
-        what.push("the lists are cut short");
-    }
     if log.folded {
         what.push("ranges of the table may hide gaps");
     }

@@ -72,6 +72,8 @@ pub fn code_page(rules: &RuleSet, name: &str, style: &Style, out: &mut dyn Write
     for line in text.trim_end().lines() {
         match line.strip_prefix('#') {
             Some(title) => writeln!(out, "{}", style.paint(Tone::Title, title.trim_start_matches('#').trim()))?,
+            // What a terminal showed stays as it is.
+            None if line.starts_with("    ") => writeln!(out, "{}", escaped(line))?,
             None => {
                 hang(style, out, "", 0, line)?;
                 writeln!(out)?;

@@ -27,6 +27,8 @@ pub struct Group {
     pub wanted: usize,
     /// Whether everything else that is missing or unexpected has the same cause, when most of the checkpoint is of the group.
     pub whole: bool,
+    /// Whether the model has the same modules, stored otherwise.
+    pub otherwise: bool,
     /// The cause, in lower case.
     pub message: String,
     /// The cause where the checkpoint holds more than the group; empty where that makes no difference.
@@ -92,6 +94,7 @@ pub(super) fn add(set: &mut RuleSet, id: &str, m: Match) -> Result<(), RuleError
         given: m.given.len(),
         wanted: m.wanted.len(),
         whole: m.whole,
+        otherwise: m.wanted.is_empty() && !m.also_wanted.is_empty(),
         message: m.message,
         partly: m.partly,
         remedy: m.remedy,

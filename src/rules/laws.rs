@@ -74,6 +74,8 @@ pub enum Law {
     Transpose,
     /// `(out, in, k…)`: another kernel.
     Kernel,
+    /// `(out, in, k…)` over another number of axes: 2-D and 3-D convolutions.
+    Axes,
     /// `(queries, dim)`: DETR.
     Queries,
     /// `(rank, in)` and `(out, rank)`: LoRA.
@@ -105,6 +107,7 @@ impl Law {
         Law::ImageChannels,
         Law::Transpose,
         Law::Kernel,
+        Law::Axes,
         Law::Queries,
         Law::Rank,
         Law::KvHeads,
@@ -134,6 +137,7 @@ impl Law {
             Law::ImageChannels => numbers::image_channels(from, to),
             Law::Transpose => numbers::transpose(from, to),
             Law::Kernel => numbers::kernel(from, to),
+            Law::Axes => numbers::axes(from, to),
             Law::Queries => numbers::queries(from, to),
             Law::Rank => numbers::rank(from, to),
             Law::KvHeads => numbers::kv_heads(from, to),

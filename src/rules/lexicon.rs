@@ -166,6 +166,11 @@ impl Lexicon {
         self.fusions.iter().any(names)
     }
 
+    /// Whether tensors are called so within their module: `weight`, `running_mean`.
+    pub fn is_leaf(&self, name: &str) -> bool {
+        self.leaves.iter().any(|leaf| leaf.forms.iter().any(|form| form == name))
+    }
+
     /// Adds one file's entries.
     ///
     /// # Errors

@@ -25,6 +25,8 @@ pub struct Wrapper {
     pub segment: String,
     /// Where it may stand.
     pub place: Place,
+    /// Classes whose own keys carry it.
+    pub classes: Vec<String>,
 }
 
 /// A prefix under which a model sits inside a larger one (`backbone` of a detector).
@@ -51,6 +53,8 @@ pub(super) struct Match {
     #[serde(default)]
     segments: Vec<String>,
     place: Option<Place>,
+    #[serde(default)]
+    classes: Vec<String>,
     #[serde(default)]
     prefixes: Vec<String>,
     #[serde(default)]
@@ -108,7 +112,7 @@ pub(super) fn add(set: &mut RuleSet, id: &str, m: Match) -> Result<(), RuleError
             for segment in m.segments {
                 let head = segment.split('.').next().unwrap_or("").to_owned();
                 set.wrapper_heads.entry(head).or_default().push(set.wrappers.len());
-                set.wrappers.push(Wrapper { rule: id.into(), segment, place });
+                set.wrappers.push(Wrapper { rule: id.into(), segment, place, classes: m.classes.clone() });
             }
             Ok(())
         }

@@ -9,7 +9,7 @@ use super::{Failure, Status, deliver, rules};
 use crate::checkpoint::{Checkpoint, StateDict};
 use crate::cli::{Cli, ExplainArgs, FormatArg};
 use crate::compare::compare;
-use crate::explain::{Severity, align_text, explain, explain_text};
+use crate::explain::{Severity, align_text, explain, explain_text, nothing_known};
 use crate::read::log::{self, LogReport, MOST_BYTES};
 use crate::read::read;
 use crate::report::emit::{self, Plan};
@@ -30,7 +30,12 @@ pub(super) fn run(cli: &Cli, args: &ExplainArgs, style: &Style, out: &mut dyn Wr
     let alignment = align_text(&log, &source, &target, &rules);
     let differences = compare(&source, &target, &alignment);
     let causes = explain(&source, &target, &alignment, &differences, &rules);
-    let findings = explain_text(&log, causes, &rules);
+    let mut findings = explain_text(&log, causes, &rules);
+    let listed = !(log.missing_keys.is_empty() && log.unexpected_keys.is_empty() && log.size_mismatches.is_empty());
+    let unknown = findings.is_empty() && (log.is_empty() || !log.key_errors.is_empty() && !listed);
+    if unknown {
+        findings.push(nothing_known());
+    }
     if let Some(form) = args.emit {
         let plan = Plan::new(&source, &target, &alignment, &rules);
         deliver(cli, out, |out| emit::write(form.into(), &plan, out))?;
@@ -46,7 +51,7 @@ pub(super) fn run(cli: &Cli, args: &ExplainArgs, style: &Style, out: &mut dyn Wr
         _ => json(&report, out),
     })?;
     Ok(match findings.iter().map(|f| f.severity).max() {
-        _ if log.is_empty() && findings.is_empty() => Status::Unfinished,
+        _ if unknown => Status::Unfinished,
         Some(Severity::Error) => Status::Fails,
         _ => Status::Holds,
     })

@@ -95,7 +95,7 @@ impl From<ConvertError> for Failure {
 
 impl From<RuleError> for Failure {
     fn from(e: RuleError) -> Failure {
-        Failure::new(e.to_string())
+        Failure::coded("CK901", e.to_string()).help("`ckdiff rules ID` shows a rule that works, of the same folder")
     }
 }
 

@@ -73,6 +73,12 @@ impl Folder {
         self
     }
 
+    /// Takes a file out of it again.
+    pub(crate) fn without(self, name: &str) -> Folder {
+        fs::remove_file(self.path(name)).expect("the file was there");
+        self
+    }
+
     /// Inspects a file of the folder as JSON and as text, and checks what holds for every file.
     pub(crate) fn inspect(&self, name: &str) -> Outcome {
         let text = self.run(&["inspect", name]);

@@ -18,6 +18,7 @@ mod index;
 mod legacy;
 mod malicious_pickle;
 mod mishap;
+mod pages;
 mod pickle_broken;
 mod pickle_dos;
 mod safetensors;

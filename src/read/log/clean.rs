@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+mod container;
 mod notebook;
 
 /// The most bytes that are looked at. Of a longer log the end is taken, where errors stand.
@@ -30,7 +31,7 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
 
 /// Plain lines ended by `\n`: nothing but the program's own words as far as can be told.
 pub(super) fn clean(text: &str) -> String {
-    let text = notebook::outputs(text).map_or(Cow::Borrowed(text), Cow::Owned);
+    let text = notebook::outputs(text).or_else(|| container::output(text)).map_or(Cow::Borrowed(text), Cow::Owned);
     let mut out = String::with_capacity(text.len());
     for line in text.split('\n') {
         // A lone carriage return is a progress bar that wrote over itself.
@@ -148,12 +149,16 @@ fn strip_prefixes(line: &str) -> &str {
             r"|[ \t]*\((?:[\w.:-]+ ){0,4}(?:pid|ip)=[\w ,.:=-]+\)[ ]?",              // ray, vLLM
             r"|\d{1,4}:[ ]",                                                           // srun --label
             r"|#\d{1,4} \d+\.\d{1,4} ",                                            // docker buildx
-            r"|\[?\d{4}[-/]\d\d[-/]\d\d[T _]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?[ ]*(?:[-|:]{1,2}[ ]+)?",
-            r"|\[?\d\d[-/]\d\d(?:[-/]\d{2,4})?[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?\]?[ ]*(?:[-|:]{1,2}[ ]+)?",
-            r"|\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?[ ]*(?:[-|:]{1,2}[ ]+)?",
+            r"|[ \t]*\[?\d{4}[-/]\d\d[-/]\d\d[T _]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?[ ]*(?:[-|:]{1,2}[ ]+)?",
+            r"|[ \t]*\[?\d\d[-/]\d\d(?:[-/]\d{2,4})?[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?\]?[ ]*(?:[-|:]{1,2}[ ]+)?",
+            r"|[ \t]*\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?[ ]*(?:[-|:]{1,2}[ ]+)?",
             r"|[\w.:-]+[ ]-[ ](?:DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL)[ ]-[ ]",
-            r"|\[?(?:DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL)\]?[ ]*(?:[:|-][ ]+|[ ]+)(?:\[[\w./<>-]+(?::\d+)?\][ ]?:?[ ]?)?",
+            r"|[ \t]*\[?(?:DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL)\]?[ ]*(?:[:|-][ ]+|[ ]+)(?:\[[\w./<>-]+(?::\d+)?\][ ]?:?[ ]?)?",
             r"|\[[\w./-]+:\d+\][ ]?",                                     // vLLM, Transformers
+            r"|[\w./-]+\.(?:py|cc|cpp|rs|go):\d+\][ ]?",                    // vLLM before 0.9, what is left of glog's
+            r"|[ \t]*[DIWEF]\d{4} \d\d:\d\d:\d\d\.\d+[ ]+\d+[ ]",               // glog, absl
+            r"|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [\w.-]+ [\w./@-]+(?:\[\d+\])?: ", // syslog, journalctl
+            r"|##\[(?:error|warning|group|debug)\]",                       // workflows
             r"|[ \t]*(?u:[│┃║╎▌])[ ]?",                                                     // boxes
             r")",
         ))
@@ -205,6 +210,10 @@ mod tests {
             "[1,0]<stderr>:",
             "3: ",
             "trainer-1  | ",
+            "ERROR 12-09 00:49:29 engine.py:366] ",
+            "E0506 07:08:09.123456 140012345678912 checkpoint.py:123] ",
+            "May  6 07:08:09 gpu-box python3[12345]: ",
+            "2024-05-06T07:08:09.1234567Z ##[error]",
             "#12 3.456 ",
             "\u{1b}[31m",
         ] {

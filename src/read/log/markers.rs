@@ -133,9 +133,12 @@ const MARKERS: &[(&str, Marker, &str)] = &[
     ("notfoundinparams_dict", Key(Unexpected, Before), "sglang"),
     // Others
     ("receivesashape", Shapes(FileFirst, Before), "paddle"),
+    ("needtensorwithshape", Shapes(ModelFirst, Since("variable[")), "paddle"),
     ("unabletoload'", Shapes(FileFirst, Behind), "fvcore"),
     ("isnotfoundintheprovideddict", Key(Missing, Before), "paddle"),
     ("weightexpectsshape", Shapes(ModelFirst, Since("forweight")), "keras"),
+    ("cannotassignvaluetovariable", Shapes(ModelFirst, Behind), "keras"),
+    (">hasshape", Shapes(ModelFirst, Since("<tf.variable")), "keras"),
     ("notfoundincheckpoint", Key(Missing, Since("key")), "tensorflow"),
     ("shapemismatchfor", Shapes(ModelFirst, Behind), "candle"),
     ("initializerexpectedtogenerateshape", Shapes(ModelFirst, After("\" in")), "flax"),
@@ -143,6 +146,9 @@ const MARKERS: &[(&str, Marker, &str)] = &[
     ("filedoesnotcontaintensor", Key(Missing, Behind), "safetensors"),
     ("cannotfindtensor", Key(Missing, Behind), "candle"),
     ("missingtensor", Key(Missing, Behind), "llama.cpp"),
+    ("cannotmaptensor", Key(Unexpected, Behind), "llama.cpp"),
+    ("unexpectedtensorname:", Key(Unexpected, Behind), "llama.cpp"),
+    ("doesnotexist", Key(Missing, Since("runtimeerror:weight")), "text-generation-inference"),
     ("keyerror:", Marker::KeyError, "key-error"),
 ];
 

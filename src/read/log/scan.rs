@@ -7,7 +7,7 @@ use super::lists::{self, KeyList, MOST_KEYS, Style, is_bare_key, window};
 use super::markers::{Found, Marker, Markers, Order, Side, Where};
 use super::shapes::shape_after;
 use super::squeezed::{Squeezed, joined};
-use super::words::{REACH, announced, find, first_word, is_class, last_word, line_start, rfind};
+use super::words::{REACH, announced, find, first_word, is_class, last_word, line_start, rfind, single_key};
 use super::{LogReport, Lookup, Said, SizeMismatch, single};
 use crate::checkpoint::Shape;
 use crate::rules::Saying;
@@ -154,6 +154,11 @@ impl Scan<'_> {
 
     /// `missing key`, `unexpected_keys`, … and within some words the list.
     fn keys(&mut self, side: Side, found: Found, behind: usize) -> bool {
+        if let Some(key) = single_key(window(self.clean(), behind, REACH)) {
+            self.note(found.form, 1);
+            self.add(side, key);
+            return true;
+        }
         let Some((from, style, form)) = announced(self.clean(), behind) else { return false };
         let Some(list) = lists::read(self.clean(), from, style) else { return false };
         let incompatible = find(
@@ -225,20 +230,28 @@ impl Scan<'_> {
     fn key_at(&self, place: Where, found: Found, behind: usize, from: usize) -> Option<String> {
         let text = self.clean();
         let key = match place {
-            Where::Behind => first_word(window(text, behind, REACH)),
+            Where::Behind => {
+                let ahead = window(text, behind, REACH);
+                let quoted = ahead.trim_start_matches([' ', ':']).starts_with(['"', '\'', '`']);
+                first_word(ahead, behind - line_start(text, behind))
+                    .filter(|word| quoted || word.contains(['.', '_', '/']) || found.form == "load-state-dict")
+            }
             Where::Before => last_word(text, self.squeezed.origin(found.start)),
             Where::After(words) => {
                 let ahead = window(text, from, REACH);
                 let at = ahead.find(words.strip_prefix("forkey").map_or(words, |_| "for key"))?;
                 let length = if words == "forkey" { "for key".len() } else { words.len() };
-                first_word(ahead.get(at + length..)?)
+                first_word(ahead.get(at + length..)?, 0)
             }
             Where::Since(words) => {
                 let start = found.start.saturating_sub(REACH);
                 let back = self.squeezed.low.get(start..found.start)?;
                 let at = start + rfind(back, words.as_bytes())? + words.len();
                 let piece = text.get(self.squeezed.origin(at)..self.squeezed.origin_end(found.start))?;
-                Some(joined(piece).trim_matches(['"', '\'', '.', '`']).to_owned())
+                let piece = joined(piece);
+                // `'conv2d/kernel:0' shape=(3, 3)`: what stands in quotes, without what follows them.
+                let word = piece.trim_matches(['"', '\'', '.', '`', ']', ' ']);
+                Some(word.split(['"', '\'']).next().unwrap_or(word).to_owned())
             }
         }?;
         let key = key.trim_end_matches('.');
@@ -313,6 +326,7 @@ impl Scan<'_> {
                 known.through = error.through;
             }
             if known.looked_up_in == Lookup::Unknown {
+                known.shown |= error.shown;
                 known.looked_up_in = error.looked_up_in;
             }
             return true;
@@ -327,13 +341,13 @@ impl Scan<'_> {
     /// `There is no module or parameter named 'model' in Mamba2ForCausalLM`: the checkpoint has it, the model does not.
     fn no_module(&mut self, behind: usize) -> bool {
         let ahead = window(self.clean(), behind, REACH);
-        let Some(key) = first_word(ahead).filter(|k| is_bare_key(k)) else { return false };
+        let Some(key) = first_word(ahead, 0).filter(|k| is_bare_key(k)) else { return false };
         let class = ahead.split_once(" in ").and_then(|(_, rest)| rest.split([' ', '\n', '"', '\'']).next());
         if let Some(class) = class.map(|c| c.trim_end_matches('.')).filter(|c| is_class(c)) {
             self.out.model_class.get_or_insert(class.to_owned());
         }
         self.note("vllm", 0);
-        let error = single::KeyError { key, through: Vec::new(), looked_up_in: Lookup::Model };
+        let error = single::KeyError { key, through: Vec::new(), looked_up_in: Lookup::Model, shown: true };
         if self.out.key_errors.len() < 1000 && !self.out.key_errors.contains(&error) {
             self.out.key_errors.push(error);
         }

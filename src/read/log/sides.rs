@@ -7,6 +7,9 @@ use super::{LogReport, Lookup};
 use crate::checkpoint::{Checkpoint, Format, Role, Shape, StateDict, TensorInfo};
 use crate::rules::RuleSet;
 
+/// Under this name the class that an error text names stands in the metadata of the model's side.
+pub const MODEL_CLASS: &str = "model_class";
+
 impl LogReport {
     /// The checkpoint's and the model's keys that the text names, with the shapes it gives.
     pub fn sides(&self, path: &Path) -> (Checkpoint, Checkpoint) {
@@ -19,7 +22,9 @@ impl LogReport {
             let shaped = shaped(source).map(|(key, shape)| (key.to_owned(), shape));
             checkpoint(path, plain.into_iter().chain(shaped))
         };
-        (build(plain(&given), true), build(plain(&wanted), false))
+        let (source, mut target) = (build(plain(&given), true), build(plain(&wanted), false));
+        target.metadata.extend(self.model_class.clone().map(|class| (MODEL_CLASS.to_owned(), class)));
+        (source, target)
     }
 
     /// The model's keys, rebuilt from a real checkpoint: what it has, less what was unexpected, with what was missing.
@@ -53,7 +58,7 @@ impl LogReport {
     /// Decides of lone keys whether the checkpoint or the model lacks them, where the traceback did not show it.
     pub(super) fn place_lone_keys(&mut self, rules: &RuleSet) {
         for error in &mut self.key_errors {
-            if error.looked_up_in != Lookup::Unknown || !error.key.contains('.') {
+            if error.looked_up_in != Lookup::Unknown || !is_parameter(&error.key, rules) {
                 continue;
             }
             let starts = |prefix: &str| error.key.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'));
@@ -61,7 +66,9 @@ impl LogReport {
             let wrapped =
                 rules.wrappers.iter().any(|w| starts(&w.segment)) || rules.parts.iter().any(|p| starts(&p.prefix));
             let resized = RESIZED.iter().any(|table| error.key.ends_with(table));
-            let (lookup, list) = if wrapped || resized {
+            // The counter came with torch 0.4.1: files of older versions lack it, models never do.
+            let counter = error.key.ends_with(".num_batches_tracked");
+            let (lookup, list) = if (wrapped || resized) && !counter {
                 (Lookup::Model, &mut self.unexpected_keys)
             } else {
                 (Lookup::File, &mut self.missing_keys)
@@ -72,6 +79,16 @@ impl LogReport {
             }
         }
     }
+}
+
+/// Whether a dotted name is one of a tensor, and not of a file, a setting or a column of a table.
+fn is_parameter(key: &str, rules: &RuleSet) -> bool {
+    let numbered = || key.split('.').any(|segment| segment.parse::<u64>().is_ok());
+    let known = || {
+        let leaf = key.rsplit('.').next().unwrap_or("");
+        rules.lexicon.is_leaf(leaf) || RESIZED.contains(&leaf)
+    };
+    key.contains('.') && !key.contains([' ', '/']) && (known() || numbered())
 }
 
 /// Tables whose model side loaders look up to resize the file's (`self.state_dict()[key]`).

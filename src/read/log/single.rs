@@ -12,6 +12,8 @@ pub struct KeyError {
     pub through: Vec<String>,
     /// Where it was looked up, as far as the line of code shows.
     pub looked_up_in: Lookup,
+    /// Whether the text shows where; otherwise the name of the key alone suggests it.
+    pub shown: bool,
 }
 
 /// The dict that a key was looked up in.
@@ -31,7 +33,10 @@ const LONGEST: usize = 2000;
 /// Reads what stands behind `KeyError:`. `None` where it is no key (a sentence, a number).
 pub(super) fn read(text: &str, marker: usize, behind: usize) -> Option<KeyError> {
     let ahead = window(text, behind, LONGEST);
-    let mut lines = ahead.trim_start_matches([' ', '\t']).split('\n');
+    let ahead = ahead.trim_start_matches([' ', '\t']);
+    // A terminal may have broken the line right behind the colon.
+    let ahead = ahead.strip_prefix('\n').map(str::trim_start).filter(|a| a.starts_with(['"', '\''])).unwrap_or(ahead);
+    let mut lines = ahead.split('\n');
     let mut message = lines.next().unwrap_or("").trim_end().to_owned();
     let quote = message.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     // A terminal may have broken it: it ends with the quote it began with.
@@ -46,7 +51,8 @@ pub(super) fn read(text: &str, marker: usize, behind: usize) -> Option<KeyError>
     if !plausible || key.contains(' ') && through.is_empty() || key.matches(' ').count() > 1 {
         return None;
     }
-    Some(KeyError { key, through, looked_up_in: lookup(text, marker) })
+    let looked_up_in = lookup(text, marker);
+    Some(KeyError { key, through, looked_up_in, shown: looked_up_in != Lookup::Unknown })
 }
 
 /// Takes off quotes and registry names: `'RetinaNet: "EfficientViT_M4: \'a.b\'"'` is `a.b`.
@@ -86,7 +92,9 @@ fn lookup(text: &str, marker: usize) -> Lookup {
         .rev()
         .take(30)
         .find(|l| l.trim_start().starts_with("-->") || l.trim_start().starts_with("---->"));
-    let line = arrow.or_else(|| before.lines().rev().filter(code).nth(usize::from(!before.ends_with('\n'))));
+    // What stands on the line of the error itself, before it, is no code.
+    let same_line = before.rsplit('\n').next().is_some_and(|l| !l.trim().is_empty());
+    let line = arrow.or_else(|| before.lines().rev().filter(code).nth(usize::from(same_line)));
     line.map_or(Lookup::Unknown, owner)
 }
 
@@ -105,6 +113,14 @@ fn owner(line: &str) -> Lookup {
     const FILE: [&str; 9] =
         ["checkpoint", "ckpt", "pretrain", "torch.load", "load_file", "saved", "weights", "loaded", "state_dict"];
     let line = line.to_ascii_lowercase();
+    // What a lookup gives to a parameter was looked up among the model's, whatever the dict is called.
+    if ["param =", "parameter ="].iter().any(|w| {
+        line.trim_start_matches(['-', '>', ' '])
+            .trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ')
+            .starts_with(w)
+    }) {
+        return Lookup::Model;
+    }
     // What is assigned to was not looked up.
     let right = match line.split_once(" = ") {
         Some((_, right)) if right.contains('[') => right,
@@ -115,7 +131,7 @@ fn owner(line: &str) -> Lookup {
     let name = name.rsplit([' ', ',', '=']).next().unwrap_or(name);
     if MODEL.iter().any(|w| name.contains(w)) {
         Lookup::Model
-    } else if FILE.iter().any(|w| name.contains(w)) {
+    } else if FILE.iter().any(|w| name.contains(w)) || line.contains("torch.load(") {
         Lookup::File
     } else {
         Lookup::Unknown
@@ -154,7 +170,11 @@ mod tests {
         assert_eq!(of("param = params_dict[name]"), Lookup::Model);
         assert_eq!(of("net.load_state_dict(torch.load(args.ckpt)['model'])"), Lookup::File);
         assert_eq!(of("model_dict[k] = pretrained_dict[k[k.find(\".\") + 1:]]"), Lookup::File);
+        assert_eq!(of("--> 441     param = state_dict[name]"), Lookup::Model);
         assert_eq!(of("x = batch[name]"), Lookup::Unknown);
+        let indented = "      File \"x.py\", line 3, in f\n        param = params_dict[name]\n    KeyError: 'a.b'\n";
+        assert_eq!(super::tests::of(indented).unwrap().looked_up_in, Lookup::Model);
+        assert_eq!(super::tests::of("KeyError:\n'layers.0.w'\n").unwrap().key, "layers.0.w");
     }
 
     #[test]

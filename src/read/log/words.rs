@@ -1,6 +1,6 @@
 //! Words around a marker: the way to a list, the key before or behind, the name of a class.
 
-use super::lists::{Style, window};
+use super::lists::{Style, is_bare_key, window};
 use super::squeezed::joined;
 
 /// How far from a marker its shapes and words may stand, in bytes of text.
@@ -64,6 +64,19 @@ pub(super) fn announced(text: &str, behind: usize) -> Option<(usize, Style, &'st
     None
 }
 
+/// The key of ` layer1.0.conv1.weight in state_dict with size …`, which stands bare behind the word "key".
+pub(super) fn single_key(ahead: &str) -> Option<String> {
+    let line = ahead.split('\n').next().unwrap_or("");
+    let (key, rest) = match line.strip_prefix(' ')?.trim_start().split_once(' ') {
+        Some((key, rest)) => (key, rest.trim_start()),
+        None => (line.trim(), ""),
+    };
+    let inner =
+        key.trim_end_matches('.').split_once('.').is_some_and(|(first, rest)| !first.is_empty() && !rest.is_empty());
+    let ends = rest.is_empty() || ["in ", "with ", "of "].iter().any(|word| rest.starts_with(word));
+    (inner && ends && is_bare_key(key) && !key.contains(['/', ':'])).then(|| key.trim_end_matches('.').to_owned())
+}
+
 /// Whether a word may be the name of a class.
 pub(super) fn is_class(name: &str) -> bool {
     !name.is_empty()
@@ -72,9 +85,13 @@ pub(super) fn is_class(name: &str) -> bool {
         && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
 }
 
+/// The narrowest terminal that is believed to have broken a word in two, in columns.
+const NARROWEST: usize = 72;
+
 /// The first word of a piece of text: in quotes, or up to a colon, comma, bracket or blank; line breaks do not end it where
-/// something that ends it follows.
-pub(super) fn first_word(text: &str) -> Option<String> {
+/// something that ends it follows, or where the line is as long as a terminal is wide. `columns` stand before the text.
+pub(super) fn first_word(text: &str, columns: usize) -> Option<String> {
+    let whole = text;
     let text = text.trim_start_matches([' ', '\t', ':', '=']);
     if let Some(quote) = text.chars().next().filter(|c| matches!(c, '"' | '\'' | '`')) {
         let inner = text.get(1..)?;
@@ -85,7 +102,17 @@ pub(super) fn first_word(text: &str) -> Option<String> {
     let word = text.get(..end)?;
     let word = match text.as_bytes().get(end) {
         Some(b':' | b',') => word,
-        _ => word.split('\n').next().unwrap_or(""),
+        _ => {
+            let first = word.split('\n').next().unwrap_or("");
+            let width = columns + (whole.len() - text.len()) + first.len();
+            let rest = text.get(first.len()..).and_then(|r| r.strip_prefix('\n')).unwrap_or("");
+            let next = rest.split('\n').next().unwrap_or("").trim_end();
+            let broken = width >= NARROWEST && !next.is_empty() && next.len() <= width;
+            if broken && is_bare_key(&format!("a{next}")) && !first.is_empty() {
+                return Some(format!("{first}{next}"));
+            }
+            first
+        }
     };
     Some(joined(word))
 }

@@ -194,7 +194,7 @@ fn container(name: &str, known: &mut HashMap<String, u32>, out: &mut Checkpoint)
         return at;
     }
     let at = u32::try_from(out.containers.len()).unwrap_or(0);
-    out.containers.push(Container { name: name.into(), parent: Some(0), tensors: 0 });
+    out.containers.push(Container { name: name.into(), parent: Some(0), tensors: 0, version: None });
     known.insert(name.to_owned(), at);
     at
 }

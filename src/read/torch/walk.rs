@@ -5,6 +5,7 @@
 
 mod names;
 mod objects;
+mod versions;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -62,6 +63,7 @@ struct Pending {
     name: Box<str>,
     parent: Option<usize>,
     real: Option<u32>,
+    version: Option<u32>,
 }
 
 pub(super) struct Walk<'a> {
@@ -93,7 +95,7 @@ pub(super) fn walk(heap: &Heap, world: &TorchWorld, classes: Option<&Classes>, r
         world,
         classes,
         out,
-        pending: vec![Pending { name: "".into(), parent: None, real: Some(0) }],
+        pending: vec![Pending { name: "".into(), parent: None, real: Some(0), version: None }],
         work: Vec::new(),
         on_path: HashSet::new(),
         seen: HashMap::new(),
@@ -198,6 +200,15 @@ impl<'a> Walk<'a> {
         match value {
             Value::Dict(id) => {
                 let container = if depth == 0 { container } else { self.child(&path, container) };
+                let version = versions::highest(self.heap, id);
+                if let Some(pending) = self.pending.get_mut(container) {
+                    pending.version = version;
+                }
+                if depth == 0
+                    && let Some(top) = self.out.containers.first_mut()
+                {
+                    top.version = version;
+                }
                 self.dict(id, path, container, depth);
             }
             Value::Object(id) => self.object(id, &path, container, depth, in_module),
@@ -219,7 +230,7 @@ impl<'a> Walk<'a> {
 
     /// A new container below `parent`.
     fn child(&mut self, path: &str, parent: usize) -> usize {
-        self.pending.push(Pending { name: path.into(), parent: Some(parent), real: None });
+        self.pending.push(Pending { name: path.into(), parent: Some(parent), real: None, version: None });
         self.pending.len() - 1
     }
 
@@ -241,7 +252,8 @@ impl<'a> Walk<'a> {
             let number = self.out.containers.len() as u32;
             if let Some(pending) = self.pending.get_mut(index) {
                 pending.real = Some(number);
-                self.out.containers.push(Container { name: pending.name.clone(), parent: Some(real), tensors: 0 });
+                let (name, version) = (pending.name.clone(), pending.version);
+                self.out.containers.push(Container { name, parent: Some(real), tensors: 0, version });
             }
             real = number;
         }

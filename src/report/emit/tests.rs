@@ -7,7 +7,7 @@ fn checkpoint(path: &str, container: &str, keys: &[(&str, &[u64])]) -> Checkpoin
     let mut out = Checkpoint::new(path, Format::TorchZip);
     let inner = u32::from(!container.is_empty());
     if inner == 1 {
-        out.containers.push(Container { name: container.into(), parent: Some(0), tensors: keys.len() });
+        out.containers.push(Container { name: container.into(), parent: Some(0), tensors: keys.len(), version: None });
     }
     let within = if container.is_empty() { String::new() } else { format!("{container}.") };
     out.tensors.extend(keys.iter().map(|(key, shape)| TensorInfo {

@@ -60,6 +60,18 @@ pub(super) fn kernel(from: &[u64], to: &[u64]) -> Option<Reading> {
     Some(Reading::from_to(words, super::list(a), super::list(b), Mend::Lost))
 }
 
+pub(super) fn axes(from: &[u64], to: &[u64]) -> Option<Reading> {
+    let ([o, i, a @ ..], [p, j, b @ ..]) = (from, to) else { return None };
+    let (few, many) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    // The new axis stands before the others (time, height, width) or behind them.
+    let added = many.get(1..) == Some(few) || many.get(..few.len()) == Some(few);
+    if (o, i) != (p, j) || few.len() < 2 || many.len() != few.len() + 1 || !added {
+        return None;
+    }
+    let words = format!("{}-D → {}-D convolutions", a.len(), b.len());
+    Some(Reading::from_to(words, a.len(), b.len(), Mend::Lost))
+}
+
 pub(super) fn queries(from: &[u64], to: &[u64]) -> Option<Reading> {
     let (a, b) = only_first(from, to).filter(|_| from.len() == 2)?;
     Some(Reading::from_to(format!("{a} → {b} queries"), a, b, Mend::Lost))
@@ -87,13 +99,23 @@ pub(super) fn head_size(from: &[u64], to: &[u64]) -> Option<Reading> {
 }
 
 pub(super) fn packed(from: &[u64], to: &[u64]) -> Option<Reading> {
-    let [bytes, 1] = *from else { return None };
-    let wanted = to.iter().try_fold(1u64, |n, &d| n.checked_mul(d))?;
-    (bytes.checked_mul(2) == Some(wanted)).then(|| Reading {
-        words: "two 4-bit values a byte".into(),
-        facts: Vec::new(),
-        mend: Mend::Lost,
-    })
+    let words = match (values_in(from, to), values_in(to, from)) {
+        (Some(how), _) => how.to_owned(),
+        (_, Some(how)) => format!("{how}, which the model packs and the checkpoint does not,"),
+        _ => return None,
+    };
+    Some(Reading { words, facts: Vec::new(), mend: Mend::Lost })
+}
+
+/// How a matrix lies in a tensor of the first shape: bytes in one column, or words in tiles of 32 × 4.
+fn values_in(packed: &[u64], matrix: &[u64]) -> Option<&'static str> {
+    let count = |dims: &[u64]| dims.iter().try_fold(1u64, |n, &d| n.checked_mul(d));
+    let (each, words) = match *packed {
+        [_, 1] => (2, "two 4-bit values a byte"),
+        [_, _, 32, 4] => (8, "eight 4-bit values a number, in tiles"),
+        _ => return None,
+    };
+    (count(packed)?.checked_mul(each) == count(matrix)).then_some(words)
 }
 
 #[cfg(test)]
@@ -134,8 +156,14 @@ mod tests {
     #[test]
     fn kernels_ranks_and_queries() {
         assert_eq!(words(Law::Kernel, &[64, 3, 7, 7], &[64, 3, 3, 3]).as_deref(), Some("kernel 7×7 → 3×3"));
+        assert_eq!(words(Law::Axes, &[8, 4, 3, 3], &[8, 4, 5, 3, 3]).as_deref(), Some("2-D → 3-D convolutions"));
+        assert_eq!(words(Law::Axes, &[8, 4, 3, 3], &[8, 2, 3, 3, 3]), None);
+        assert_eq!(words(Law::Axes, &[8, 4], &[8, 4, 1]), None);
         assert_eq!(words(Law::Rank, &[16, 4096], &[32, 4096]).as_deref(), Some("rank 16 → 32"));
         assert_eq!(words(Law::Queries, &[100, 256], &[10, 256]).as_deref(), Some("100 → 10 queries"));
         assert_eq!(words(Law::Packed, &[262_144, 1], &[256, 2048]).as_deref(), Some("two 4-bit values a byte"));
+        let tiles = words(Law::Packed, &[512, 32, 32, 4], &[4096, 4096]);
+        assert_eq!(tiles.as_deref(), Some("eight 4-bit values a number, in tiles"));
+        assert!(words(Law::Packed, &[256, 2048], &[262_144, 1]).is_some_and(|w| w.contains("which the model packs")));
     }
 }
