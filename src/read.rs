@@ -104,8 +104,9 @@ fn read_weights(mut input: Input) -> Result<Checkpoint, ReadError> {
 
 /// The refusal of a file of another program, with a word about the code in it.
 fn with_code(input: &Input, refusal: ReadError) -> ReadError {
-    let Some((first, count)) = input.file.try_clone().ok().and_then(torch::dangerous_inside) else { return refusal };
-    let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+    let found = input.file.try_clone().map_or_else(|_| Vec::new(), torch::dangerous_inside);
+    let [first, others @ ..] = found.as_slice() else { return refusal };
+    let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
     ReadError {
         what: format!("{}; a pickle in it asks for {first}{more}, which runs code when it is loaded", refusal.what),
         remedy: "do not load it; ask the author for a safetensors file".into(),

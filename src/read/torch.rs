@@ -55,12 +55,10 @@ pub fn read_file(path: &Path, file: File) -> Result<Option<Checkpoint>, ReadErro
     nothing_read(path, checkpoint).map(Some)
 }
 
-/// The first dangerous global, and how many there are, that the pickles in a file of another program ask for: a Python archive, an array
-/// of objects, what is compressed.
-pub(super) fn dangerous_inside(file: File) -> Option<(String, usize)> {
-    let inner = carried::inside(&Source::file(file).ok()?, 0)?;
-    let found = safety::dangerous(&inner);
-    Some((found.first()?.clone(), found.len()))
+/// The dangerous globals that the pickles in a file of another program ask for: an archive, an array of objects, what is compressed.
+pub(super) fn dangerous_inside(file: File) -> Vec<String> {
+    let inner = Source::file(file).ok().and_then(|source| carried::inside(&source, 0));
+    inner.map_or_else(Vec::new, |inner| safety::dangerous(&inner))
 }
 
 /// A file that broke off before it gave anything is an error, not an empty checkpoint.

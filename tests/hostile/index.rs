@@ -159,8 +159,7 @@ fn weight_map_given_twice() {
 fn a_compressed_payload_beside_the_shards() {
     let packed = miniz_oxide::deflate::compress_to_vec_zlib(&[b"\x80\x02".as_slice(), &system(), b"."].concat(), 6);
     let found = folder(&map(&[("a", A), ("b", B)])).put("optimizer.joblib", packed).inspect(".");
-    assert_eq!(found.code, 1, "{found:?}");
-    assert!(found.said().contains("posix.system"), "{}", found.said());
+    found.dangerous("posix.system");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::checkpoint::{Checkpoint, Remark};
+use crate::checkpoint::{Checkpoint, Import, Remark, Trust};
 use crate::read::input::{self, Named};
 use crate::read::sharded;
 use crate::read::torch::{self, distributed};
@@ -35,13 +35,7 @@ pub(super) fn look(folder: &Path, names: &[String], out: &mut Checkpoint) {
         let Ok(Named::File(input)) = input::open(&path) else { continue };
         let Ok(again) = input.file.try_clone() else { continue };
         let Some(found) = distributed::asks(&path, input.file) else {
-            out.remarks.extend(torch::dangerous_inside(again).map(|(first, _)| Remark {
-                code: "CK501",
-                error: true,
-                message: format!("{name}, beside the weights: what is packed in it asks for {first}, which runs code"),
-                help: "do not load it; ask the author for a safetensors file".into(),
-                examples: vec![first],
-            }));
+            packed(name, torch::dangerous_inside(again), out);
             continue;
         };
         out.imports.extend(found.imports.into_iter().map(|mut import| {
@@ -56,4 +50,23 @@ pub(super) fn look(folder: &Path, names: &[String], out: &mut Checkpoint) {
             },
         ));
     }
+}
+
+/// Says what dangerous globals are asked for within a file that is no pickle itself: an archive, a compressed one.
+fn packed(name: &str, dangerous: Vec<String>, out: &mut Checkpoint) {
+    let Some(first) = dangerous.first() else { return };
+    out.remarks.push(Remark {
+        code: "CK501",
+        error: true,
+        message: format!("{name}, beside the weights: what is packed in it asks for {first}, which runs code"),
+        help: "do not load it; ask the author for a safetensors file".into(),
+        examples: dangerous.clone(),
+    });
+    out.imports.extend(dangerous.into_iter().map(|global| Import {
+        global,
+        trust: Trust::Dangerous,
+        called: true,
+        rule: None,
+        place: name.to_owned(),
+    }));
 }
