@@ -167,6 +167,10 @@ fn folder(code: &str) -> Folder {
             let entry = r#"{"contract":"net","source":"w.json","code":"CK101","rule":null,"keys":["fc.bias"],"fingerprint":"0123456789abcdef"}"#;
             contract("").put("known.json", format!("{{\"version\": 1, \"findings\": [\n  {entry}\n]}}\n"))
         }
+        "CK906" => {
+            let text = "[[contract]]\nname = \"net\"\nsource = \"w*.json\"\nexpected = \"expected.json\"\n";
+            contract("").put("ckdiff.toml", text).put("w2.json", r#"{"head.weight": [10, 4]}"#)
+        }
         other => panic!("{other} has no example: neither a rule's nor a folder here"),
     }
 }
