@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds ckdiff, gets the peers, runs benches/bench.py. Arguments are handed on: --runs N, --only WORD.
+# Builds ckdiff, gets the peers, runs benches/bench.py and benches/values.py. Arguments are handed on: --runs N, --only WORD.
 #
 # PyTorch and safetensors come from the interop test's environment; stprobe is built once into
 # ${XDG_CACHE_HOME:-$HOME/.cache}/ckdiff-stprobe-0.2.3.
@@ -12,4 +12,6 @@ if [ ! -x "$stprobe/bin/stprobe" ]; then
     cargo install stprobe --version 0.2.3 --locked --quiet --root "$stprobe"
 fi
 python=$("$root/tests/interop/run.sh" --python)
-exec "$python" "$root/benches/bench.py" "${CARGO_TARGET_DIR:-$root/target}/release/ckdiff" "$stprobe/bin/stprobe" "$@"
+ckdiff=${CARGO_TARGET_DIR:-$root/target}/release/ckdiff
+"$python" "$root/benches/bench.py" "$ckdiff" "$stprobe/bin/stprobe" "$@"
+"$python" "$root/benches/values.py" "$ckdiff" "$@"

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 mod dtype;
 mod escape;
 mod state_dict;
+mod text_file;
 
 pub use dtype::{Dtype, DtypeChange, DtypeKind};
 pub use escape::{escaped, is_hidden, quoted};
 pub use state_dict::{Candidate, Entry, StateDict};
+pub use text_file::{bounded_text, bytes_of, text_of};
 
 /// What parts the segments of a name: dots in PyTorch, slashes in TensorFlow, Flax and T5X.
 pub const SEPARATORS: [char; 2] = ['.', '/'];

@@ -11,6 +11,7 @@ use globset::GlobMatcher;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::checkpoint::bytes_of;
 use crate::judge::{Ignore, Level, Policy};
 use crate::read::plain;
 
@@ -148,7 +149,7 @@ impl Config {
         if size > LARGEST {
             return Err(fail(format!("is {size} bytes long; a configuration has at most {LARGEST}"), ""));
         }
-        let text = String::from_utf8(fs::read(path).map_err(unreadable)?).map_err(|e| {
+        let text = String::from_utf8(bytes_of(path, LARGEST).map_err(unreadable)?).map_err(|e| {
             let at = e.utf8_error().valid_up_to();
             let line = e.as_bytes().iter().take(at).filter(|&&b| b == b'\n').count() + 1;
             fail(format!("line {line}: byte {at} of the file is no UTF-8"), "save the file as UTF-8")

@@ -86,7 +86,7 @@ fn read_weights(mut input: Input) -> Result<Checkpoint, ReadError> {
         return Ok(out);
     }
     if let Some(refusal) = foreign::certain(&mut input) {
-        return Err(refusal);
+        return Err(with_code(&input, refusal));
     }
     let file = input.file.try_clone().map_err(|e| input.error("CK002", format!("cannot be read: {e}"), ""))?;
     match torch::read_file(&input.path, file) {
@@ -95,7 +95,23 @@ fn read_weights(mut input: Input) -> Result<Checkpoint, ReadError> {
         _ if safetensors::resembles(&input) && !expected::recognises(&input) => safetensors::read(&mut input),
         // Of a file that was changed as if it were text, what a reader stumbled over is beside the point.
         Err(refusal) => Err(foreign::mangled(&mut input).unwrap_or(refusal)),
-        Ok(None) => Err(foreign::name(&mut input)),
+        Ok(None) => {
+            let refusal = foreign::name(&mut input);
+            Err(with_code(&input, refusal))
+        }
+    }
+}
+
+/// The refusal of a file of another program, with a word about the code in it.
+fn with_code(input: &Input, refusal: ReadError) -> ReadError {
+    let found = input.file.try_clone().map_or_else(|_| Vec::new(), torch::dangerous_inside);
+    let [first, others @ ..] = found.as_slice() else { return refusal };
+    let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+    ReadError {
+        what: format!("{}; a pickle in it asks for {first}{more}, which runs code when it is loaded", refusal.what),
+        remedy: "do not load it; ask the author for a safetensors file".into(),
+        code: "CK501",
+        ..refusal
     }
 }
 

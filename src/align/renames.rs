@@ -125,7 +125,7 @@ fn rules(pairs: &[Pair<'_>], others: &[&str]) -> Vec<Rename> {
         }
     }
     if !applied.collisions.is_empty() {
-        rules = apply::aside(rules, &applied.collisions);
+        rules = apply::aside(rules, &applied.collisions, pairs);
         applied = Applied::new(&rules, pairs, others);
     }
     rules

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::ConvertError;
 use crate::align::dollars;
+use crate::checkpoint::bounded_text;
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -49,13 +50,16 @@ pub struct Renames {
     renames: Vec<(Regex, String)>,
 }
 
+/// The longest list of renames that is read, in bytes.
+const LARGEST: u64 = 64 << 20;
+
 impl Renames {
     /// Reads the file at `path`.
     ///
     /// # Errors
     /// Where it cannot be read, is no such file, or needs more than renames.
     pub fn read(path: &Path) -> Result<Renames, ConvertError> {
-        let text = std::fs::read_to_string(path)
+        let text = bounded_text(path, LARGEST)
             .map_err(|e| ConvertError::new(format!("cannot be read: {e}"), "check the path").at(path))?;
         Renames::parse(&text).map_err(|e| e.at(path))
     }

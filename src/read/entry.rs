@@ -182,7 +182,7 @@ impl<'de> Visitor<'de> for EntrySeed<'_> {
                 Field::Dtype => match map.next_value::<Text>()? {
                     Text::Is(text) => {
                         entry.dtype = self.reading.dtype(&text);
-                        if entry.dtype.is_none() && !text.is_empty() {
+                        if entry.dtype.is_none() && (self.reading.official || !text.is_empty()) {
                             let known = if self.reading.official {
                                 "not one that safetensors stores"
                             } else {

@@ -298,6 +298,9 @@ impl<'de> Visitor<'de> for WeightMap<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        if self.found.index.is_some() {
+            return Err(de::Error::custom("weight_map is given twice; readers take one or the other"));
+        }
         let mut index = Index::default();
         let mut positions = std::collections::HashMap::new();
         let mut last: Option<u32> = None;

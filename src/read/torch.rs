@@ -1,7 +1,10 @@
 //! PyTorch checkpoints in every container they had, and plain pickles of NumPy arrays. Nothing is ever run.
 
 mod archive;
+mod carried;
 pub(super) mod distributed;
+mod end;
+mod hidden;
 mod keys;
 mod legacy;
 mod loaded;
@@ -50,6 +53,12 @@ pub fn read_file(path: &Path, file: File) -> Result<Option<Checkpoint>, ReadErro
     let mut checkpoint = Checkpoint::new(path, Format::TorchZip);
     loaded::finish(loaded, &mut checkpoint);
     nothing_read(path, checkpoint).map(Some)
+}
+
+/// The dangerous globals that the pickles in a file of another program ask for: an archive, an array of objects, what is compressed.
+pub(super) fn dangerous_inside(file: File) -> Vec<String> {
+    let inner = Source::file(file).ok().and_then(|source| carried::inside(&source, 0));
+    inner.map_or_else(Vec::new, |inner| safety::dangerous(&inner))
 }
 
 /// A file that broke off before it gave anything is an error, not an empty checkpoint.

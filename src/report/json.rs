@@ -267,6 +267,22 @@ pub(super) fn element<W: Write + ?Sized, T: Serialize + ?Sized>(out: &mut W, val
     value.serialize(&mut serde_json::Serializer::with_formatter(out, OneLine)).map_err(io::Error::from)
 }
 
+/// JSON text with what a terminal obeys, or a reader does not see, as `\uXXXX`; line feeds stay.
+pub(super) fn visible(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !is_hidden(c) {
+            out.push(c);
+            continue;
+        }
+        let mut units = [0; 2];
+        for unit in c.encode_utf16(&mut units) {
+            let _ = std::fmt::Write::write_fmt(&mut out, format_args!("\\u{unit:04x}"));
+        }
+    }
+    out
+}
+
 /// Compact JSON with a space after `,` and `:`, and with every character that could drive a terminal as `\uXXXX`:
 /// JSON demands that only below U+0020, but C1 controls and bidirectional marks do harm as well when output is shown.
 struct OneLine;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
+use super::json;
 use super::subject::{Item, Outcome, Place, Subject};
 use crate::checkpoint::escaped;
 use crate::codes;
@@ -58,7 +59,9 @@ pub fn write(subjects: &[Subject], out: &mut dyn Write) -> io::Result<()> {
             column_kind: "unicodeCodePoints",
         }],
     };
-    serde_json::to_writer_pretty(&mut *out, &log)?;
+    // Names within the arguments are whole, so what a reader would not see is written out here.
+    let text = serde_json::to_string_pretty(&log)?;
+    out.write_all(json::visible(&text).as_bytes())?;
     out.write_all(b"\n")
 }
 

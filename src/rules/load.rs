@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::about::File;
 use super::{RuleError, RuleSet, buffers, groups, modules, shapes, texts, wrappers};
+use crate::checkpoint::text_of;
 
 /// The largest rule file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -35,7 +36,7 @@ pub(super) fn files(folder: &Path) -> Result<Vec<(String, String)>, RuleError> {
                 if size > LARGEST {
                     return Err(fail(&path, format!("is {size} bytes long; a rule has at most {LARGEST}")));
                 }
-                let text = fs::read_to_string(&path).map_err(|e| fail(&path, format!("cannot be read: {e}")))?;
+                let text = text_of(&path, LARGEST).map_err(|e| fail(&path, format!("cannot be read: {e}")))?;
                 let id = path.strip_prefix(folder).unwrap_or(&path).with_extension("");
                 out.push((id.to_string_lossy().replace('\\', "/"), text));
             }

@@ -40,6 +40,9 @@ struct List {
     /// Python 2's names of modules.
     #[serde(default)]
     aliases: HashMap<String, String>,
+    /// Python 2's full names of functions that are in another module now.
+    #[serde(default)]
+    renamed: HashMap<String, String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -70,6 +73,7 @@ pub struct Rules {
     /// Dangerous names and packages in small letters: some file systems do not tell `OS` from `os`.
     small: HashMap<String, &'static str>,
     aliases: HashMap<String, String>,
+    renamed: HashMap<String, String>,
     plain_words: HashSet<String>,
     segments: HashMap<String, &'static str>,
 }
@@ -78,6 +82,9 @@ pub struct Rules {
 const MOST_PARTS: usize = 10;
 /// Dots in the name of a function that somebody wrote.
 const MOST_DOTS: usize = 40;
+
+/// Stands in a name where the middle of it was left out.
+const CUT: char = '…';
 
 const UNKNOWN: Verdict = Verdict { trust: Trust::Unknown, rule: None };
 
@@ -98,6 +105,7 @@ impl Rules {
 
     fn add(&mut self, id: &'static str, list: List) {
         self.aliases.extend(list.aliases);
+        self.renamed.extend(list.renamed);
         self.plain_words.extend(list.plain_words);
         self.segments.extend(list.segments.into_iter().map(|name| (name, id)));
         self.by_use.extend(list.by_use.into_iter().map(|name| (name, id)));
@@ -116,11 +124,17 @@ impl Rules {
     /// `called` and `odd` say how the pickle uses it: some functions are as harmless as what is handed to them.
     pub fn judge(&self, full: &str, module: usize, called: bool, odd: bool) -> Verdict {
         let (head, tail) = full.split_at_checked(module).unwrap_or((full, ""));
-        let modern = match self.aliases.get(head) {
-            Some(head) => format!("{head}{tail}"),
-            None => full.to_owned(),
+        let (modern, tail) = match (self.renamed.get(full), self.aliases.get(head)) {
+            (Some(now), _) => (now.clone(), now.rsplit_once('.').map_or("", |(_, name)| name)),
+            (None, Some(head)) => (format!("{head}{tail}"), tail),
+            (None, None) => (full.to_owned(), tail),
         };
         let name = modern.get(modern.len() - tail.len()..).unwrap_or("").trim_start_matches('.');
+        // Python joins a module's name to the folders it looks in, so a name with a slash is a file wherever somebody put one. No
+        // function has a name that had to be cut.
+        if head.contains(['/', '\\', '\0']) || full.contains(CUT) {
+            return Verdict { trust: Trust::Dangerous, rule: None };
+        }
         // Modules import each other, so a path through them can be as long as somebody likes; no function needs one.
         if modern.bytes().filter(|&b| b == b'.').count() > MOST_DOTS {
             return Verdict { trust: Trust::Dangerous, rule: None };
@@ -278,6 +292,11 @@ mod tests {
             ("torch.storage", "UntypedStorage.from_file"),
             ("random", "_os"),
             ("random", "_os.system"),
+            ("itertools", "imap"),
+            ("__builtin__", "intern"),
+            ("tkFileDialog", "Open"),
+            ("uploads/model", "Net"),
+            ("uploads\\model", "Net"),
         ] {
             assert_eq!(judge(module, name), Trust::Dangerous, "{module}.{name}");
         }

@@ -6,16 +6,33 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// Address space in kB: the 200 MB that are allowed, and 40 MB for the program's own text, stacks and allocator slack.
 const MEMORY: u64 = 240_000;
-/// The time allowed: 2 s. Builds without optimisation are up to ten times slower.
-const TIME: Duration = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 2 });
-/// How many of something a big file has: as many as the limits are meant for, fewer in builds without optimisation.
-pub(crate) const MANY: usize = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
+/// Another binary to test than the one of this build: an optimised one, held to the limits that are promised (`figures.sh`).
+static RELEASED: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("CKDIFF_BINARY").ok());
+/// A file to which every run of the program adds its name, seconds and kilobytes.
+static FIGURES: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("CKDIFF_FIGURES").ok());
 /// Text shown to a person, at most, in bytes: a screen or two, not a file's content.
 const TEXT: usize = 20_000;
+
+/// Whether the program under test is optimised.
+fn optimised() -> bool {
+    RELEASED.is_some() || !cfg!(debug_assertions)
+}
+
+/// The time allowed: 2 s. Builds without optimisation are up to ten times slower; where figures are taken, they are the judge, since
+/// all tests at once share the processors.
+fn time_allowed() -> Duration {
+    Duration::from_secs(if optimised() && FIGURES.is_none() { 2 } else { 20 })
+}
+
+/// How many of something a big file has: as many as the limits are meant for, fewer in builds without optimisation.
+pub(crate) fn many() -> usize {
+    if optimised() { 1_000_000 } else { 100_000 }
+}
 
 /// A folder with the files of one test.
 pub(crate) struct Folder {
@@ -151,11 +168,17 @@ pub(crate) fn inspect(name: &str, bytes: impl AsRef<[u8]>) -> Outcome {
 }
 
 fn run(folder: &Path, arguments: &[&OsStr]) -> Outcome {
-    let binary = env!("CARGO_BIN_EXE_ckdiff");
+    let binary = RELEASED.as_deref().unwrap_or(env!("CARGO_BIN_EXE_ckdiff"));
     // The shell sets the limit, since the standard library cannot. Beyond it an allocation fails, and the program aborts.
     let mut command = if cfg!(target_os = "linux") {
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("ulimit -v {MEMORY}; exec \"$0\" \"$@\""), binary]);
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("main");
+        let time = match &*FIGURES {
+            Some(file) => format!("/usr/bin/time -a -o '{file}' -f '%U %S %e %M {name}'"),
+            None => String::new(),
+        };
+        shell.args(["-c", &format!("ulimit -v {MEMORY}; exec {time} \"$0\" \"$@\""), binary]);
         shell
     } else {
         Command::new(binary)
@@ -178,9 +201,9 @@ fn run(folder: &Path, arguments: &[&OsStr]) -> Outcome {
         if let Some(status) = child.try_wait().expect("the program can be waited for") {
             break status;
         }
-        if start.elapsed() > TIME {
+        if start.elapsed() > time_allowed() {
             child.kill().expect("the program can be stopped");
-            panic!("no answer within {TIME:?}: {arguments:?}");
+            panic!("no answer within {:?}: {arguments:?}", time_allowed());
         }
         std::thread::sleep(Duration::from_millis(2));
     };

@@ -2,6 +2,7 @@
 
 use crate::harness::{Folder, Outcome};
 use crate::safetensors::file;
+use crate::torch_files::system;
 
 const A: &str = "m-00001-of-00002.safetensors";
 const B: &str = "m-00002-of-00002.safetensors";
@@ -146,6 +147,19 @@ fn shard_that_the_index_does_not_name() {
     let outcome = read(&folder);
     outcome.sound(&["a", "b"]);
     assert!(outcome.said().contains("`m-00003-of-00002.safetensors` is there, but the index does not name it"));
+}
+
+#[test]
+fn weight_map_given_twice() {
+    with(&format!(r#"{{"weight_map": {{"a": "{A}"}}, "weight_map": {{"b": "{A}"}}}}"#))
+        .refused("weight_map is given twice");
+}
+
+#[test]
+fn a_compressed_payload_beside_the_shards() {
+    let packed = miniz_oxide::deflate::compress_to_vec_zlib(&[b"\x80\x02".as_slice(), &system(), b"."].concat(), 6);
+    let found = folder(&map(&[("a", A), ("b", B)])).put("optimizer.joblib", packed).inspect(".");
+    found.dangerous("posix.system");
 }
 
 #[test]

@@ -9,6 +9,8 @@ mod harness;
 mod torch_files;
 
 mod attacks;
+mod benign;
+mod bypasses;
 mod distributed;
 mod expected_json;
 mod foreign;

@@ -168,8 +168,9 @@ fn folder(code: &str) -> Folder {
             contract("").put("known.json", format!("{{\"version\": 1, \"findings\": [\n  {entry}\n]}}\n"))
         }
         "CK906" => {
-            let text = "[[contract]]\nname = \"net\"\nsource = \"w*.json\"\nexpected = \"expected.json\"\n";
-            contract("").put("ckdiff.toml", text).put("w2.json", r#"{"head.weight": [10, 4]}"#)
+            let text = "[[contract]]\nname = \"net\"\nsource = \"w/*.json\"\nexpected = \"expected.json\"\n";
+            let (one, other) = (r#"{"fc.weight": [10, 4]}"#, r#"{"fc.weight": [10, 8]}"#);
+            Folder::new().put("ckdiff.toml", text).put("expected.json", one).put("w/a.json", one).put("w/b.json", other)
         }
         other => panic!("{other} has no example: neither a rule's nor a folder here"),
     }

@@ -1,6 +1,6 @@
 //! safetensors: headers that lie, break or overflow. Wanted: the key and the numbers; what is sound is still read.
 
-use crate::harness::{MANY, Outcome, inspect};
+use crate::harness::{Outcome, inspect, many};
 
 /// A file: its header, and `data` bytes of data.
 pub(crate) fn file(header: &str, data: usize) -> Vec<u8> {
@@ -227,6 +227,11 @@ fn offsets_are_a_string() {
 fn dtype_f13() {
     beside(r#"{"dtype":"F13","shape":[4],"data_offsets":[4,8]}"#)
         .faulty("dtype `F13` is not one that safetensors stores", &["good"]);
+}
+
+#[test]
+fn dtype_without_a_name() {
+    beside(r#"{"dtype":"","shape":[0],"data_offsets":[4,4]}"#).faulty("dtype ``", &["good"]);
 }
 
 #[test]
@@ -507,7 +512,7 @@ fn nul_bytes_behind_the_header() {
 fn a_million_zero_size_tensors() {
     use std::fmt::Write as _;
     let mut text = String::from("{");
-    for n in 0..MANY {
+    for n in 0..many() {
         write!(
             text,
             r#"{}"layers.{n}.weight":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#,
@@ -517,7 +522,7 @@ fn a_million_zero_size_tensors() {
     }
     text.push('}');
     let outcome = header(&text, 0);
-    assert_eq!((outcome.code, outcome.tensors().len()), (0, MANY), "{}", outcome.err);
+    assert_eq!((outcome.code, outcome.tensors().len()), (0, many()), "{}", outcome.err);
 }
 
 #[test]

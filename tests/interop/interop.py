@@ -8,6 +8,7 @@ import warnings
 
 import torch
 
+import benign
 import converts
 import dumps
 import emits
@@ -28,7 +29,7 @@ def main(binary):
     warnings.filterwarnings("ignore")
     torch.manual_seed(0)
     checks, ckdiff = Checks(), Ckdiff(os.path.abspath(binary))
-    for part in (files, verdicts, examples, emits, libraries, formats, pages, converts, values, wheel, workflow, guard, dumps):
+    for part in (files, benign, verdicts, examples, emits, libraries, formats, pages, converts, values, wheel, workflow, guard, dumps):
         with tempfile.TemporaryDirectory() as folder:
             part.check_all(checks, ckdiff, pathlib.Path(folder))
     print(f"interop: {checks.passed} passed, {checks.failed} failed")

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use ckdiff::align::{Alignment, How, align};
+use ckdiff::align::{Alignment, How, Step, align};
 use ckdiff::checkpoint::{Checkpoint, Dtype, Format, Role, Shape, StateDict, TensorInfo};
 use ckdiff::compare::compare;
 use ckdiff::explain::explain;
@@ -118,7 +118,9 @@ fn one_way(source: &Checkpoint, target: &Checkpoint, rules: &RuleSet) {
     assert_eq!(targets, (0..b.entries.len() as u32).collect::<Vec<_>>(), "every key is accounted for once");
     let renames: Vec<(regex::Regex, String)> =
         alignment.renames.iter().map(|r| python(&r.pattern, &r.replacement)).collect();
-    for m in alignment.matches.iter().filter(|m| m.how == How::Renamed) {
+    // A tied key takes its tensor from a source that has another name to go to.
+    let renamed_ones = alignment.matches.iter().filter(|m| m.how == How::Renamed && m.step != Step::Tied);
+    for m in renamed_ones {
         let key = a.entries[m.source[0] as usize].key.as_str();
         let wanted = b.entries[m.target as usize].key.as_str();
         // Names that no pattern tells apart are left as they are (snippets rename them one by one); none goes astray.

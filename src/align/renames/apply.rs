@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
-use regex::escape;
+use regex::{Regex, escape};
 
 use super::{Pair, Rule, compile, dollars, literal};
 
@@ -108,13 +108,48 @@ impl Start {
     }
 }
 
-/// Moves keys that are in the way of others out of it, before anything else is renamed.
-pub(super) fn aside(rules: Vec<Rule>, collisions: &[&str]) -> Vec<Rule> {
-    let mut first: Vec<Rule> = collisions
-        .iter()
-        .take(100)
-        .map(|key| Rule { pattern: format!("^{}$", escape(key)), replacement: format!("unused.{}", literal(key)) })
-        .collect();
+/// Moves keys that are in the way of others out of it, before anything else is renamed: a whole module at once where none of its keys is
+/// renamed otherwise, and keys that differ in numbers only by one rule.
+pub(super) fn aside(rules: Vec<Rule>, collisions: &[&str], pairs: &[Pair<'_>]) -> Vec<Rule> {
+    let moved: Vec<&str> = pairs.iter().map(|(s, _)| *s).collect();
+    let mut first: Vec<Rule> = Vec::new();
+    let mut done: Vec<Regex> = Vec::new();
+    for key in collisions {
+        if first.len() == ASIDE || done.iter().any(|rule| rule.is_match(key)) {
+            continue;
+        }
+        let module = key.rfind('.').map(|dot| &key[..=dot]);
+        let wider = module.map(|m| numbered(m, "")).into_iter().chain([numbered(key, "$")]);
+        let alone = |rule: &Rule| compile(&rule.pattern).filter(|p| !moved.iter().any(|s| p.is_match(s)));
+        let exact = || Rule { pattern: format!("^{}$", escape(key)), replacement: format!("unused.{}", literal(key)) };
+        let found = wider.flatten().find_map(|rule| alone(&rule).map(|pattern| (rule, pattern)));
+        let Some((rule, pattern)) = found.or_else(|| compile(&exact().pattern).map(|p| (exact(), p))) else { continue };
+        first.push(rule);
+        done.push(pattern);
+    }
     first.extend(rules);
     first
+}
+
+/// How many rules at most move keys out of the way.
+const ASIDE: usize = 100;
+
+/// The rule that moves all names like `text`, whatever the numbers that are segments; `None` where there are more of them than groups.
+fn numbered(text: &str, end: &str) -> Option<Rule> {
+    let (mut pattern, mut replacement, mut groups) = (String::from("^"), String::from("unused."), 0);
+    for (i, segment) in text.split('.').enumerate() {
+        if i > 0 {
+            pattern.push_str("\\.");
+            replacement.push('.');
+        }
+        if !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_digit()) {
+            groups += 1;
+            pattern.push_str("(\\d+)");
+            replacement.push_str(&format!("\\{groups}"));
+        } else {
+            pattern.push_str(&escape(segment));
+            replacement.push_str(&literal(segment));
+        }
+    }
+    (groups <= 9).then(|| Rule { pattern: pattern + end, replacement })
 }

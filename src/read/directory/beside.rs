@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use crate::checkpoint::{Checkpoint, Remark};
+use crate::checkpoint::{Checkpoint, Import, Remark, Trust};
 use crate::read::input::{self, Named};
 use crate::read::sharded;
-use crate::read::torch::distributed;
+use crate::read::torch::{self, distributed};
 
 /// Suffixes of files that are loaded as pickles.
 const PICKLES: &[&str] = &["bin", "pt", "pth", "ckpt", "pkl", "pickle", "pck", "dump", "th", "tar", "joblib", "distcp"];
@@ -33,7 +33,11 @@ pub(super) fn look(folder: &Path, names: &[String], out: &mut Checkpoint) {
     for name in beside.into_iter().take(MOST) {
         let Ok(path) = sharded::within(folder, name) else { continue };
         let Ok(Named::File(input)) = input::open(&path) else { continue };
-        let Some(found) = distributed::asks(&path, input.file) else { continue };
+        let Ok(again) = input.file.try_clone() else { continue };
+        let Some(found) = distributed::asks(&path, input.file) else {
+            packed(name, torch::dangerous_inside(again), out);
+            continue;
+        };
         out.imports.extend(found.imports.into_iter().map(|mut import| {
             import.place = format!("{name}: {}", import.place);
             import
@@ -46,4 +50,23 @@ pub(super) fn look(folder: &Path, names: &[String], out: &mut Checkpoint) {
             },
         ));
     }
+}
+
+/// Says what dangerous globals are asked for within a file that is no pickle itself: an archive, a compressed one.
+fn packed(name: &str, dangerous: Vec<String>, out: &mut Checkpoint) {
+    let Some(first) = dangerous.first() else { return };
+    out.remarks.push(Remark {
+        code: "CK501",
+        error: true,
+        message: format!("{name}, beside the weights: what is packed in it asks for {first}, which runs code"),
+        help: "do not load it; ask the author for a safetensors file".into(),
+        examples: dangerous.clone(),
+    });
+    out.imports.extend(dangerous.into_iter().map(|global| Import {
+        global,
+        trust: Trust::Dangerous,
+        called: true,
+        rule: None,
+        place: name.to_owned(),
+    }));
 }

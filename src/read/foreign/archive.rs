@@ -6,6 +6,9 @@ use crate::read::input::Input;
 /// The end of an archive is looked for in this many last bytes: the record and the longest comment it may have.
 const END: u64 = 65_557;
 
+/// Layers of Keras whose configuration holds byte code or a pickle.
+const CARRY_CODE: &[&str] = &["Lambda", "__lambda__", "TorchModuleWrapper"];
+
 /// Names a zip or tar archive.
 pub(super) fn name(input: &mut Input) -> Option<Naming> {
     if input.head.starts_with(b"PK\x03\x04") || input.head.starts_with(b"PK\x05\x06") {
@@ -105,8 +108,20 @@ fn config(bytes: &[u8]) -> Option<Vec<u8>> {
 
 /// Whether a Keras config among `bytes` names a Lambda layer, which carries Python byte code.
 pub(super) fn names_lambda(bytes: &[u8]) -> bool {
-    let has = |part: &[u8]| bytes.windows(part.len()).any(|w| w == part);
-    has(b"\"class_name\": \"Lambda\"") || has(b"\"class_name\":\"Lambda\"")
+    let key = b"\"class_name\"";
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(key.len()).position(|w| w == key) {
+        rest = rest.get(at + key.len()..).unwrap_or_default();
+        let value = rest.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+        let end = value.and_then(|v| v.get(1..64.min(v.len()))).and_then(|v| v.iter().position(|&b| b == b'"'));
+        let text = value.zip(end).and_then(|(value, end)| value.get(..end + 2));
+        // Escapes count as what they stand for.
+        let name = text.and_then(|text| serde_json::from_slice::<String>(text).ok());
+        if name.is_some_and(|name| CARRY_CODE.contains(&name.as_str())) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether the last bytes are zero.

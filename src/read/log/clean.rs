@@ -9,7 +9,7 @@ mod container;
 mod notebook;
 
 /// The most bytes that are looked at. Of a longer log the end is taken, where errors stand.
-pub const MOST_BYTES: usize = 64 << 20;
+pub const MOST_BYTES: usize = 16 << 20;
 
 /// Decodes UTF-8 or UTF-16 (what PowerShell's `>` writes), replaces what is neither, and drops NUL bytes.
 pub(super) fn decode(bytes: &[u8]) -> Cow<'_, str> {

@@ -137,7 +137,8 @@ pub(super) fn call(
         Role::Getattr => return getattr(heap, callee, given, at, roles),
         Role::Partial => {
             called(heap, given[0]);
-            if !matches!(given[0], Value::Global(_)) {
+            // A bound method is harmless as long as nobody calls the whole.
+            if !matches!(given[0], Value::Global(_) | Value::Object(_)) {
                 odd(heap, callee);
             }
             return None;
@@ -196,14 +197,50 @@ fn derive(heap: &mut Heap, module: &str, name: &str, at: u64, roles: &dyn Fn(&st
     id
 }
 
+/// Partials around partials that are looked through.
+const MOST_PARTIALS: usize = 8;
+/// Arguments of a call that are looked at for bound methods.
+const MOST_ARGUMENTS: usize = 16;
+
 /// Notes that an object was called: where getattr made it, it is any method of anything.
 pub(super) fn called_object(heap: &mut Heap, object: u32) {
-    let maker = heap.object(object).map_or(Value::None, |o| o.callee);
-    if let Value::Global(id) = maker
-        && from(heap.role_of(maker)) == Role::Getattr
-    {
-        odd(heap, id);
+    let mut object = object;
+    for _ in 0..MOST_PARTIALS {
+        let Some(&made) = heap.object(object) else { return };
+        let Value::Global(id) = made.callee else { return };
+        match from(heap.role_of(made.callee)) {
+            Role::Getattr => return odd(heap, id),
+            Role::Partial => {}
+            _ => return,
+        }
+        // BUILD puts another function into a partial.
+        let given = heap.items_of_tuple(made.state).first().or(heap.items_of_tuple(made.args).first()).copied();
+        match given {
+            Some(Value::Object(inner)) => object = inner,
+            Some(Value::Global(_)) => return called(heap, given.unwrap_or(Value::None)),
+            _ => return odd(heap, id),
+        }
     }
+}
+
+/// Whether a call is handed a method of some object, which it may call in turn. A partial only keeps it.
+pub(super) fn is_handed_a_method(heap: &Heap, callee: Value, args: Value) -> bool {
+    from(heap.role_of(callee)) != Role::Partial
+        && heap.items_of_tuple(args).iter().take(MOST_ARGUMENTS).any(|&item| {
+            let mut item = item;
+            for _ in 0..MOST_PARTIALS {
+                let Value::Object(id) = item else { return false };
+                let Some(made) = heap.object(id) else { return false };
+                match from(heap.role_of(made.callee)) {
+                    Role::Getattr => return true,
+                    Role::Partial => {}
+                    _ => return false,
+                }
+                let inner = heap.items_of_tuple(made.state).first().or(heap.items_of_tuple(made.args).first());
+                item = inner.copied().unwrap_or(Value::None);
+            }
+            false
+        })
 }
 
 fn called(heap: &mut Heap, value: Value) {

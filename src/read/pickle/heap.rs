@@ -100,6 +100,8 @@ pub struct Global {
     pub derived: bool,
     /// Whether it was called with something other than what benign files hand to it.
     pub odd: bool,
+    /// Whether it was called with a bound method, which it may call.
+    pub handed: bool,
 }
 
 /// All arenas of one pickle.
@@ -399,7 +401,16 @@ impl Heap {
         self.names += 2 * full.len() + 200;
         let name: Box<str> = full.into();
         self.by_name.insert(name.clone(), id);
-        self.globals.push(Global { name, module: module.len(), role, called: false, at, derived: false, odd: false });
+        self.globals.push(Global {
+            name,
+            module: module.len(),
+            role,
+            called: false,
+            at,
+            derived: false,
+            odd: false,
+            handed: false,
+        });
         id
     }
 }

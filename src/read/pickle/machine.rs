@@ -10,7 +10,7 @@ use super::cursor::{Cursor, Short};
 use super::heap::{Heap, Value};
 use super::opcode::{self as op, name};
 use super::source::Source;
-use super::{Break, World};
+use super::{Break, World, text};
 
 /// Memory that any pickle may use, whatever its size.
 const FREE_MEMORY: usize = 32 << 20;
@@ -19,10 +19,10 @@ const MEMORY_PER_BYTE: usize = 16;
 /// Items that calls may copy in any pickle, and for each of its bytes. Real checkpoints copy each item once.
 const FREE_COPIES: usize = 1 << 20;
 const COPIES_PER_BYTE: usize = 8;
-/// Longest name of a global; CPython has no limit, names in use stay below 200.
-const LONGEST_NAME: usize = 1000;
-/// Longest int in decimal that is converted (38 digits fit 128 bits).
-const MOST_DIGITS: usize = 38;
+/// Longest name of a module, or of what is in it, that is kept whole. CPython has no limit; names in use stay below 200 bytes.
+const LONGEST_NAME: usize = 400;
+/// Stands where the middle of a name was left out.
+pub(super) const CUT: char = '…';
 /// How many different extension codes are remembered.
 const MOST_EXTENSIONS: usize = 1000;
 
@@ -41,6 +41,9 @@ pub struct Pickle {
     pub broken: Option<Break>,
     /// How many opcodes were run.
     pub steps: u64,
+    /// The opcode at which a frame ends where no opcode does. What Python reads from there on depends on its version and on
+    /// whether it reads from a file or from memory (python/cpython issue 154848).
+    pub torn: Option<u64>,
 }
 
 /// Runs the pickle that starts at byte `start`, up to STOP or to where it breaks.
@@ -55,6 +58,8 @@ pub fn run<W: World>(source: &Source, start: u64, world: &mut W) -> Pickle {
         extensions: HashMap::new(),
         protocol: 0,
         steps: 0,
+        frame: 0,
+        torn: None,
     };
     let broken = machine.run().err();
     let root = match broken {
@@ -62,7 +67,8 @@ pub fn run<W: World>(source: &Source, start: u64, world: &mut W) -> Pickle {
         Some(_) => machine.salvage(),
     };
     let end = machine.heap.cursor.position();
-    Pickle { root, end, protocol: machine.protocol, broken, steps: machine.steps, heap: machine.heap }
+    let Machine { protocol, steps, torn, heap, .. } = machine;
+    Pickle { root, end, protocol, broken, steps, torn, heap }
 }
 
 struct Machine<'w, W> {
@@ -79,6 +85,9 @@ struct Machine<'w, W> {
     extensions: HashMap<i64, u32>,
     protocol: u8,
     steps: u64,
+    /// Where the frame that was opened last ends.
+    frame: u64,
+    torn: Option<u64>,
 }
 
 /// Why an opcode cannot be carried out.
@@ -132,7 +141,7 @@ impl<W: World> Machine<'_, W> {
                 return Err(broken(Some(code), fault.into(), false));
             }
             match self.step(code, at) {
-                Ok(()) => {}
+                Ok(()) => self.check_frame(at),
                 Err(Fault::Why(why)) => return Err(broken(Some(code), why, false)),
                 Err(Fault::Short(short)) => {
                     let (why, ended) = match short {
@@ -150,6 +159,14 @@ impl<W: World> Machine<'_, W> {
             {
                 return Err(broken(Some(code), why, false));
             }
+        }
+    }
+
+    /// Notes an opcode that begins inside a frame and ends outside it.
+    fn check_frame(&mut self, at: u64) {
+        if at < self.frame && self.frame < self.heap.cursor.position() {
+            self.torn.get_or_insert(at);
+            self.frame = 0;
         }
     }
 
@@ -232,9 +249,8 @@ impl<W: World> Machine<'_, W> {
             }
             op::DUP => self.push(self.top()?),
             op::PUT => {
-                let line = self.short_line()?;
-                let index = std::str::from_utf8(self.heap.bytes(line)).ok().and_then(|t| t.trim().parse::<u32>().ok());
-                self.memoize(index.ok_or("a line that is no memo number")?)?;
+                let index = self.memo_number()?;
+                self.memoize(index)?;
             }
             op::BINPUT => {
                 let index = self.heap.cursor.byte()?;
@@ -249,9 +265,8 @@ impl<W: World> Machine<'_, W> {
                 self.memoize(index)?;
             }
             op::GET => {
-                let line = self.short_line()?;
-                let index = std::str::from_utf8(self.heap.bytes(line)).ok().and_then(|t| t.trim().parse::<u32>().ok());
-                self.recall(index.ok_or("a line that is no memo number")?)?;
+                let index = self.memo_number()?;
+                self.recall(index)?;
             }
             op::BINGET => {
                 let index = self.heap.cursor.byte()?;
@@ -273,6 +288,11 @@ impl<W: World> Machine<'_, W> {
                 let left = self.heap.source().len().saturating_sub(self.heap.cursor.position());
                 if len > left {
                     return Err(Short::Ends { wanted: len, left }.into());
+                }
+                let inside = at < self.frame;
+                self.frame = self.heap.cursor.position().saturating_add(len);
+                if inside {
+                    self.torn.get_or_insert(at);
                 }
             }
             op::NEXT_BUFFER => return Err("it wants a buffer from outside the stream".into()),
@@ -311,6 +331,15 @@ impl<W: World> Machine<'_, W> {
             literal => self.literal(literal)?,
         }
         Ok(())
+    }
+
+    fn memo_number(&mut self) -> Step<u32> {
+        let line = self.short_line()?;
+        let number = match text::int(self.heap.bytes(line)) {
+            Some(text::Int::Short(number)) => u32::try_from(number).ok(),
+            _ => None,
+        };
+        number.ok_or(Fault::Why("a line that is no memo number".into()))
     }
 
     fn memoize(&mut self, index: u32) -> Step {

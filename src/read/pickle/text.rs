@@ -271,6 +271,52 @@ fn float(f: f64) -> String {
     format!("{f:?}")
 }
 
+/// An int that stands in text.
+pub(super) enum Int {
+    /// One that fits 128 bits.
+    Short(i128),
+    /// One of more digits, which nobody converts: that takes time beyond proportion.
+    Long,
+}
+
+/// An int as Python reads it from text: spaces around it, a sign, `0x`, `0o`, `0b`, `_` between digits. Zeros before a number mean
+/// nothing here (`strtol`, which `INT` tries first, takes them for octal); only sizes and keys are ever looked at.
+pub(super) fn int(line: &[u8]) -> Option<Int> {
+    let line = line.trim_ascii();
+    let (negative, line) = match line {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    let (base, mut digits) = match line {
+        [b'0', b'x' | b'X', rest @ ..] => (16, rest),
+        [b'0', b'o' | b'O', rest @ ..] => (8, rest),
+        [b'0', b'b' | b'B', rest @ ..] => (2, rest),
+        rest => (10, rest),
+    };
+    if base != 10 {
+        digits = digits.strip_prefix(b"_").unwrap_or(digits);
+    }
+    let (mut value, mut long, mut after_digit) = (0i128, false, false);
+    for &byte in digits {
+        match char::from(byte).to_digit(base) {
+            Some(digit) => {
+                after_digit = true;
+                let next = value.checked_mul(base.into()).and_then(|v| v.checked_add(digit.into()));
+                long |= next.is_none();
+                value = next.unwrap_or(value);
+            }
+            None if byte == b'_' && after_digit => after_digit = false,
+            None => return None,
+        }
+    }
+    match (after_digit, long) {
+        (false, _) => None,
+        (true, true) => Some(Int::Long),
+        (true, false) => Some(Int::Short(if negative { -value } else { value })),
+    }
+}
+
 /// A number of at most 16 bytes, little-endian two's complement.
 pub(super) fn i128_of(bytes: &[u8]) -> Option<i128> {
     if bytes.len() > 16 {

@@ -5,10 +5,12 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use rawzip::ZipLocator;
 
+use super::end::End;
+
 use crate::read::pickle::Source;
 
 /// How far from the end the directory's record is looked for: its comment has at most 64 KiB, PyTorch looks no further.
-const SEARCH: u64 = 68 * 1024;
+pub(super) const SEARCH: u64 = 68 * 1024;
 /// Members, at most. The largest real checkpoints have a few hundred thousand.
 const MOST_MEMBERS: usize = 8_000_000;
 
@@ -53,15 +55,6 @@ pub(super) enum NoArchive {
     Broken(String),
 }
 
-/// Lets rawzip read a [`Source`].
-struct Reader<'a>(&'a Source);
-
-impl rawzip::ReaderAt for Reader<'_> {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
-        self.0.read_at(offset, buffer)
-    }
-}
-
 /// Where a member's bytes stand, from its local header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Local {
@@ -76,15 +69,24 @@ impl Archive {
     /// # Errors
     /// Where there is none, or a broken one.
     pub(super) fn open(source: &Source) -> Result<Archive, NoArchive> {
+        match Archive::open_by(source, End::find(source)) {
+            Err(NoArchive::Broken(why)) => {
+                Archive::open_by(source, End::narrow(source)).map_err(|_| NoArchive::Broken(why))
+            }
+            other => other,
+        }
+    }
+
+    fn open_by(source: &Source, end: End<'_>) -> Result<Archive, NoArchive> {
         let mut buffer = vec![0; 64 * 1024];
-        let located =
-            ZipLocator::new().max_search_space(SEARCH).locate_in_reader(Reader(source), &mut buffer, source.len());
+        let oddities = end.oddities();
+        let located = ZipLocator::new().max_search_space(SEARCH).locate_in_reader(end, &mut buffer, source.len());
         let zip = located.map_err(|(_, e)| match e.kind() {
             rawzip::ErrorKind::MissingEndOfCentralDirectory => NoArchive::Missing,
             _ => NoArchive::Broken(e.to_string()),
         })?;
         let mut archive =
-            Archive { source: source.clone(), members: Vec::new(), names: Vec::new(), oddities: Vec::new(), prefix: 0 };
+            Archive { source: source.clone(), members: Vec::new(), names: Vec::new(), oddities, prefix: 0 };
         archive.check_end(zip.eocd_offset());
         let declared = zip.entries_hint();
         let directory = zip.directory_offset();

@@ -11,10 +11,16 @@ use crate::read::pickle::{Source, Value, opcode};
 
 /// `MAGIC_NUMBER` of torch/serialization.py, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+/// How the legacy stream begins: the magic number in a pickle of protocol 2.
+pub(super) const START: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 /// `PROTOCOL_VERSION` of torch/serialization.py.
 const PROTOCOL: i64 = 1001;
 /// Pickles behind the first one that are looked at in a file of plain pickles.
 const MOST_TRAILING: usize = 1000;
+
+/// Bytes behind a pickle's end that are searched for another one, and opcodes that are run in vain for it.
+const MOST_NOISE: usize = 4 << 20;
+const MOST_STEPS: u64 = 1 << 20;
 
 /// Zeros behind a pickle that are skipped.
 const MOST_PADDING: usize = 4096;
@@ -102,8 +108,7 @@ pub(super) fn trailing(source: &Source, mut end: u64, depth: u32, place: &str, l
         let start = end + skip as u64;
         let name = if place.is_empty() { format!("byte {start}") } else { format!("{place} from byte {start} on") };
         let next = run(source, start, Era::Bare, depth, name);
-        let asks = !next.pickle.heap.globals.is_empty();
-        if !asks && next.pickle.broken.is_some() {
+        if next.pickle.broken.is_some() && !asks(&next, rest.get(skip) == Some(&0x80)) {
             break;
         }
         let broken = next.pickle.broken.is_some();
@@ -114,7 +119,15 @@ pub(super) fn trailing(source: &Source, mut end: u64, depth: u32, place: &str, l
             break;
         }
     }
+    if let Some(next) = behind_noise(source, end, depth, place) {
+        end = next.pickle.end;
+        count += 1;
+        loaded.runs.push(next);
+    }
     let left = source.len().saturating_sub(end);
+    // Zeros and the end of a line are padding; of anything else nothing is known.
+    let rest = source.bytes(end, MOST_NOISE).unwrap_or_default();
+    let unread = left > MOST_NOISE as u64 || rest.iter().any(|&b| b != 0 && !b.is_ascii_whitespace());
     let of = if place.is_empty() { String::new() } else { format!(" of {place}") };
     if count > 0 {
         let more = if count == 1 { "another pickle stands".into() } else { format!("{count} more pickles stand") };
@@ -122,10 +135,51 @@ pub(super) fn trailing(source: &Source, mut end: u64, depth: u32, place: &str, l
         loaded.remarks.push(remark("CK505", true, message, "look at them before anything reads the file"));
     } else if left > 0 {
         let message = format!("{left} bytes stand behind the pickle's end{of} at byte {end}; they are not read");
-        loaded.remarks.push(remark("CK067", false, message, "find out what they are, or save the file again"));
+        loaded.remarks.push(remark("CK067", unread, message, "find out what they are, or save the file again"));
     }
-    let rest = source.bytes(end, MOST_PADDING).unwrap_or_default();
-    loaded.unread |= left > MOST_PADDING as u64 || rest.iter().any(|&b| b != 0);
+    loaded.unread |= unread;
+}
+
+/// The first pickle behind bytes that are none: one that declares a protocol and asks for something, or one of protocol 0 that reaches
+/// its end and does. So much of the bytes is looked at, and so many places.
+fn behind_noise(source: &Source, end: u64, depth: u32, place: &str) -> Option<Run> {
+    let bytes = source.bytes(end, MOST_NOISE).ok()?;
+    let mut steps = 0;
+    for at in 0..bytes.len().saturating_sub(3) {
+        let here = bytes.get(at..)?;
+        let declared = matches!(here, [0x80, 0..=5, next, ..] if opcode::name(*next).is_some());
+        if !declared && !names_global(here) {
+            continue;
+        }
+        let start = end + at as u64;
+        let name = if place.is_empty() { format!("byte {start}") } else { format!("{place} from byte {start} on") };
+        let next = run(source, start, Era::Bare, depth, name);
+        if asks(&next, declared) {
+            return Some(next);
+        }
+        steps += next.pickle.steps;
+        if steps > MOST_STEPS {
+            break;
+        }
+    }
+    None
+}
+
+/// Whether what was run as a pickle is one: it names a global, and is no text that happens to begin like that.
+fn asks(run: &Run, declared: bool) -> bool {
+    let globals = &run.pickle.heap.globals;
+    !globals.is_empty() && (declared || run.pickle.broken.is_none() || globals.iter().any(|g| g.called))
+}
+
+/// Whether bytes begin with a GLOBAL: `c`, and two lines that are names.
+fn names_global(bytes: &[u8]) -> bool {
+    let Some(rest) = bytes.strip_prefix(b"c") else { return false };
+    let mut lines = rest.get(..rest.len().min(200)).unwrap_or_default().split(|&b| b == b'\n');
+    let name = |line: Option<&[u8]>| {
+        line.is_some_and(|l| !l.is_empty() && l.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.'))
+    };
+    let first = name(lines.next());
+    first && name(lines.next()) && lines.next().is_some()
 }
 
 /// The five pickles and the storages behind them.

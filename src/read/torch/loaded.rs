@@ -23,6 +23,8 @@ pub(super) struct Loaded {
     pub classes: Option<Classes>,
     pub metadata: Vec<(String, String)>,
     pub remarks: Vec<Remark>,
+    /// What stands in members that are archives, or arrays of objects, with the members' names.
+    pub within: Vec<(String, Inner)>,
     /// What hinders reading to the end, apart from broken pickles.
     pub cut: Option<String>,
     /// Whether bytes that are no padding stand where a pickle could, and were not run: nothing is known of them.
@@ -38,6 +40,7 @@ impl Loaded {
             classes: None,
             metadata: Vec::new(),
             remarks: Vec::new(),
+            within: Vec::new(),
             cut: None,
             unread: false,
         }
@@ -103,10 +106,8 @@ fn open_inner(source: &Source, depth: u32) -> Inner {
             {
                 inner.storage = Some((storage.dtype, elements, storage.start, storage.coding));
             }
-            inner.broken = loaded.cut.clone();
-            for run in &loaded.runs {
-                gather(run, &mut inner);
-            }
+            let all = gather_all(&loaded);
+            inner = Inner { storage: inner.storage, ..all };
         }
     }
     inner
@@ -130,6 +131,13 @@ pub(super) fn gather(run: &Run, into: &mut Inner) {
         if let Some(why) = &nested.broken {
             into.broken.get_or_insert_with(|| format!("a pickle within: {why}"));
         }
+        if let Some(place) = &nested.torn {
+            into.torn.get_or_insert_with(|| format!("a pickle within: {place}"));
+        }
+    }
+    if let Some(at) = run.pickle.torn {
+        let place = if run.place.is_empty() { String::new() } else { format!("{}, ", run.place) };
+        into.torn.get_or_insert_with(|| format!("{place}byte {at}"));
     }
     if let Some(broken) = &run.pickle.broken {
         let place = if run.place.is_empty() { String::new() } else { format!("{}: ", run.place) };
@@ -142,6 +150,12 @@ pub(super) fn gather_all(loaded: &Loaded) -> Inner {
     let mut all = Inner { broken: loaded.cut.clone(), ..Inner::default() };
     for run in &loaded.runs {
         gather(run, &mut all);
+    }
+    for (member, inner) in &loaded.within {
+        all.globals.extend(inner.globals.iter().map(|(global, place)| (global.clone(), format!("{member}, {place}"))));
+        if let Some(why) = &inner.broken {
+            all.broken.get_or_insert_with(|| format!("{member}: {why}"));
+        }
     }
     all
 }

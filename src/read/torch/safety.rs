@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::loaded::remark;
 use super::world::Inner;
 use crate::checkpoint::{Checkpoint, Import, Trust};
+use crate::read::pickle::Global;
 use crate::rules::safety;
 
 /// Imports that are listed; a file with more is remarkable for that alone.
@@ -12,12 +13,38 @@ const MOST_IMPORTS: usize = 10_000;
 /// Examples a remark carries.
 const MOST_EXAMPLES: usize = 8;
 
+/// What the lists say of a global, used as it was.
+fn verdict(rules: &safety::Rules, global: &Global) -> safety::Verdict {
+    let verdict = rules.judge(&global.name, global.module, global.called, global.odd);
+    // `defaultdict(path.touch)`: a harmless function calls what it is handed.
+    match verdict.trust {
+        Trust::Known if global.handed => safety::Verdict { trust: Trust::Dangerous, ..verdict },
+        _ => verdict,
+    }
+}
+
+/// The dangerous globals among those of a file, each once.
+pub(super) fn dangerous(all: &Inner) -> Vec<String> {
+    let rules = safety::Rules::embedded();
+    let mut found: Vec<String> = Vec::new();
+    for (global, _) in &all.globals {
+        let verdict = verdict(rules, global);
+        if verdict.trust == Trust::Dangerous
+            && found.len() < MOST_EXAMPLES
+            && !found.iter().any(|f| **f == *global.name)
+        {
+            found.push(global.name.to_string());
+        }
+    }
+    found
+}
+
 /// Lists the imports of a file, and says which are dangerous, which are not known, and whether that is all.
 pub(super) fn judge(all: &Inner, checkpoint: &mut Checkpoint) {
     let rules = safety::Rules::embedded();
     let mut by_name: HashMap<&str, usize> = HashMap::new();
     for (global, place) in &all.globals {
-        let verdict = rules.judge(&global.name, global.module, global.called, global.odd);
+        let verdict = verdict(rules, global);
         match by_name.get(&*global.name) {
             Some(&index) => {
                 if let Some(import) = checkpoint.imports.get_mut(index) {
@@ -64,6 +91,14 @@ pub(super) fn judge(all: &Inner, checkpoint: &mut Checkpoint) {
             let message = "whether it is safe to load is not known, since its pickles were not read to their end";
             remarks.push(remark("CK503", true, message, "do not load it"));
         }
+    }
+    if let Some(place) = &all.torn {
+        checkpoint.complete = false;
+        let message = format!(
+            "whether it is safe to load is not known: a frame ends inside an opcode ({place}), and what Python reads from there on \
+             depends on its version"
+        );
+        remarks.push(remark("CK503", true, message, "do not load it; no pickler writes such frames"));
     }
     if unknown > 0 {
         let message = format!("its pickle asks for {unknown} functions or classes that are on no list");

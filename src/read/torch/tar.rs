@@ -49,7 +49,7 @@ pub(super) fn open(source: &Source, depth: u32) -> Option<Loaded> {
 }
 
 /// The members of a tar archive in order: name and content. Ends where a header makes no sense.
-fn members(source: &Source) -> Vec<(String, Source)> {
+pub(super) fn members(source: &Source) -> Vec<(String, Source)> {
     let mut found = Vec::new();
     let mut at = 0u64;
     while found.len() < MOST_MEMBERS {

@@ -61,6 +61,8 @@ pub(super) struct Inner {
     pub globals: Vec<(crate::read::pickle::Global, String)>,
     /// Why it broke off.
     pub broken: Option<String>,
+    /// Where Python's readers part ways.
+    pub torn: Option<String>,
     /// The storage that it is: dtype, elements, first byte in the file, how it stands there.
     pub storage: Option<(Option<Dtype>, u64, Option<u64>, Coding)>,
 }

@@ -2,22 +2,20 @@
 
 use super::archive::{Archive, Member, NoArchive};
 use super::keys::{KeyMap, StorageKey};
-use super::loaded::{Loaded, Refusal, Run, remark, run};
-use super::script;
+use super::loaded::{Loaded, Refusal, remark, run};
 use super::world::{Era, TorchWorld};
+use super::{hidden, script};
 use crate::checkpoint::{Coding, Format};
 use crate::read::pickle::Source;
 
 /// Pickles and code that are unpacked, at most each; stored members are read in place.
-const MOST_UNPACKED: u64 = 256 << 20;
+pub(super) const MOST_UNPACKED: u64 = 256 << 20;
 /// Small text members.
 const MOST_TEXT: u64 = 4096;
 /// All generated code of an archive together.
 const MOST_CODE: u64 = 64 << 20;
 /// Newest `version` that PyTorch reads (`kMaxSupportedFileFormatVersion`).
 const NEWEST_VERSION: u64 = 10;
-/// Members that are looked into for pickles nobody mentions.
-const MOST_HIDDEN: usize = 10_000;
 
 /// Takes a zip archive apart; `None` where it has no directory or nothing of PyTorch's in it.
 ///
@@ -113,7 +111,7 @@ fn taken_apart(archive: &Archive, depth: u32) -> Result<Option<Loaded>, Refusal>
     for (source, end, place) in behind {
         super::legacy::trailing(&source, end, depth, &place, &mut loaded);
     }
-    hidden(archive, &folder, depth, &mentioned, &mut disagree, &mut loaded);
+    hidden::look(archive, &folder, depth, &mentioned, &mut disagree, &mut loaded);
     structure(archive, disagree, &mut loaded);
     Ok(Some(loaded))
 }
@@ -269,93 +267,6 @@ fn place_storages(
             }
         };
         storage.wrong = wrong.map(Into::into);
-    }
-}
-
-/// Pickles that no record leads to: whoever opens the archive by another name would run them.
-fn hidden(
-    archive: &Archive,
-    folder: &[u8],
-    depth: u32,
-    mentioned: &[bool],
-    disagree: &mut Vec<String>,
-    loaded: &mut Loaded,
-) {
-    let mut looked = 0;
-    let mut found = Vec::new();
-    for (index, member) in archive.members.iter().enumerate() {
-        if mentioned.get(index).copied().unwrap_or(true) {
-            continue;
-        }
-        // What one reader takes for a pickle another may find in the middle of something else, or not at all.
-        if looked <= MOST_HIDDEN {
-            let name = || String::from_utf8_lossy(archive.name(member)).into_owned();
-            match archive.local(member) {
-                Ok(local) if local.agrees => {}
-                Ok(_) => disagree.push(name()),
-                Err(why) => _ = loaded.cut.get_or_insert_with(|| format!("{}: {why}", name())),
-            }
-        }
-        if member.size == 0 || archive.name(member).ends_with(b"/") {
-            continue;
-        }
-        let name = archive.name(member);
-        let inner = name.strip_prefix(folder).unwrap_or(name);
-        let own = [b"constants.pkl".as_slice(), b"bytecode.pkl", b"traced_inputs.pkl", b"mobile_debug_handles.pkl"]
-            .contains(&inner)
-            || inner.ends_with(b".debug_pkl")
-            || inner.starts_with(b"constants/");
-        if inner.ends_with(b".py") || inner.starts_with(b"constants/") {
-            continue;
-        }
-        looked += 1;
-        if looked > MOST_HIDDEN {
-            loaded.cut.get_or_insert(format!("more than {MOST_HIDDEN} members that no record leads to"));
-            break;
-        }
-        let place = String::from_utf8_lossy(name).into_owned();
-        let source = match archive.read(member, MOST_UNPACKED) {
-            Ok(source) => source,
-            Err(why) => {
-                loaded.cut.get_or_insert(format!("{place}: {why}"));
-                continue;
-            }
-        };
-        let head = source.bytes(0, 2).unwrap_or_default();
-        let Some(run) = as_pickle(&source, &head, depth, &place) else { continue };
-        if !own {
-            found.push(place);
-        }
-        loaded.runs.push(run);
-    }
-    if !found.is_empty() {
-        let mut remark = remark(
-            "CK505",
-            true,
-            format!("{} in the archive that torch.load does not read by itself", pickles(found.len())),
-            "what reads them by their name runs what they ask for; unpack the archive and look at them",
-        );
-        remark.examples = found.into_iter().take(5).collect();
-        loaded.remarks.push(remark);
-    }
-}
-
-fn pickles(count: usize) -> String {
-    if count == 1 { "a pickle".into() } else { format!("{count} pickles") }
-}
-
-/// A member run as a pickle, where it is one: it declares a protocol, or runs to its STOP and asks for something.
-fn as_pickle(source: &Source, head: &[u8], depth: u32, place: &str) -> Option<Run> {
-    if !matches!(head, [0x80, 0..=5]) && crate::read::pickle::opcode::name(*head.first()?).is_none() {
-        return None;
-    }
-    let run = run(source, 0, Era::Bare, depth, place);
-    let declared = matches!(head, [0x80, 0..=5]) && run.pickle.steps > 2;
-    let asks = !run.pickle.heap.globals.is_empty();
-    match &run.pickle.broken {
-        None if declared || asks => Some(run),
-        Some(_) if asks => Some(run),
-        _ => None,
     }
 }
 

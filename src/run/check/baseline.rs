@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::Failure;
-use crate::checkpoint::escaped;
+use crate::checkpoint::{escaped, text_of};
 use crate::config::marked_at;
 use crate::judge::{Baseline, Fingerprint, Known, Place, Standing};
 use crate::read::plain;
@@ -22,7 +22,7 @@ pub(super) fn read(path: &Path, writing: bool) -> Result<Baseline, Failure> {
     let text = match fs::metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound && writing => return Ok(Baseline::default()),
         Ok(meta) if meta.len() > LARGEST => Err(io::Error::other("is too large for a baseline")),
-        Ok(_) => fs::read_to_string(path),
+        Ok(_) => text_of(path, LARGEST),
         Err(e) => Err(e),
     };
     let text = text.map_err(|e| {

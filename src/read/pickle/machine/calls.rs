@@ -4,7 +4,7 @@ use super::super::cursor::Span;
 use super::super::heap::Value;
 use super::super::opcode as op;
 use super::super::{World, builtins, text};
-use super::{LONGEST_NAME, MOST_EXTENSIONS, Machine, Step};
+use super::{CUT, LONGEST_NAME, MOST_EXTENSIONS, Machine, Step};
 
 impl<W: World> Machine<'_, W> {
     /// Names a global, or notes a call.
@@ -102,10 +102,7 @@ impl<W: World> Machine<'_, W> {
         if module.is_empty() || name.is_empty() {
             return Err("a global without a name".into());
         }
-        if module.len() + name.len() > LONGEST_NAME {
-            return Err(format!("a global's name of {} bytes", module.len() + name.len()).into());
-        }
-        let (module_text, name_text) = (self.heap.text(module).into_owned(), self.heap.text(name).into_owned());
+        let (module_text, name_text) = (self.name(module), self.name(name));
         let world = &self.world;
         let id = self
             .heap
@@ -114,14 +111,27 @@ impl<W: World> Machine<'_, W> {
         Ok(id)
     }
 
+    /// A part of a global's name as text; of a very long one its beginning and its end.
+    fn name(&self, part: Span) -> String {
+        let bytes = self.heap.bytes(part);
+        if bytes.len() <= LONGEST_NAME {
+            return text::readable(bytes).into_owned();
+        }
+        let (start, end) = (bytes.get(..LONGEST_NAME / 2), bytes.get(bytes.len() - LONGEST_NAME / 2..));
+        format!("{}{CUT}{}", text::readable(start.unwrap_or_default()), text::readable(end.unwrap_or_default()))
+    }
+
     pub(super) fn call(&mut self, callee: Value, args: Value, at: u64) -> Step {
-        if !matches!(args, Value::Tuple(_)) {
+        // An object may be a named tuple.
+        if !matches!(args, Value::Tuple(_) | Value::Object(_)) {
             return Err(format!("arguments must be a tuple, not {}", text::kind(args)).into());
         }
         let result = match callee {
             Value::Global(id) => {
+                let handed = builtins::is_handed_a_method(&self.heap, callee, args);
                 if let Some(global) = self.heap.globals.get_mut(id as usize) {
                     global.called = true;
+                    global.handed |= handed;
                 }
                 let role = self.heap.role_of(callee);
                 let made = if builtins::is(role) {
@@ -175,11 +185,20 @@ impl<W: World> Machine<'_, W> {
                     global.odd = true;
                 }
             }
+            _ if self.is_no_state(state) => {}
             // Subclasses of set and list carry a __dict__ as well.
             Value::List(_) | Value::Set(_) => {}
             other => return Err(format!("{} takes no state", text::kind(other)).into()),
         }
         Ok(())
+    }
+
+    /// A state that Python passes over, whatever it is handed to: `None`, and `(None, None)`.
+    fn is_no_state(&self, state: Value) -> bool {
+        match self.heap.items_of_tuple(state) {
+            &[Value::None, Value::None | Value::Dict(_)] => true,
+            _ => state == Value::None,
+        }
     }
 
     pub(super) fn extension(&mut self, code: i64, at: u64) -> Step {

@@ -51,24 +51,41 @@ impl<W: World> Machine<'_, W> {
             }
             op::APPENDS => {
                 let from = self.mark()?;
+                if self.nothing_above(from)? {
+                    return Ok(());
+                }
                 let list = self.list_below(from, "list")?;
                 self.move_into_list(from, list);
             }
             op::ADDITEMS => {
                 let from = self.mark()?;
+                if self.nothing_above(from)? {
+                    return Ok(());
+                }
                 let set = self.list_below(from, "set")?;
                 self.move_into_list(from, set);
             }
             op::SETITEM => {
                 let value = self.pop()?;
                 let key = self.pop()?;
-                let dict = self.dict_of(self.top()?)?;
+                let target = self.top()?;
+                if takes_index(target, key) {
+                    return Ok(());
+                }
+                let dict = self.dict_of(target)?;
                 hashable(key)?;
                 self.heap.set(dict, key, value);
             }
             op::SETITEMS => {
                 let from = self.mark()?;
+                if self.nothing_above(from)? {
+                    return Ok(());
+                }
                 let target = self.below(from)?;
+                if self.stack.get(from).is_some_and(|&key| takes_index(target, key)) {
+                    self.stack.truncate(from);
+                    return Ok(());
+                }
                 let dict = self.dict_of(target)?;
                 self.move_into_dict(from, dict)?;
             }
@@ -83,6 +100,12 @@ impl<W: World> Machine<'_, W> {
         let tuple = if items.is_empty() { Value::Tuple(Span::default()) } else { self.heap.add_tuple(items) };
         self.stack.truncate(from);
         self.stack.push(tuple);
+    }
+
+    /// Whether a mark that was just taken away had no items: then Python does not look at what lies below it.
+    fn nothing_above(&self, from: usize) -> Step<bool> {
+        self.below(from)?;
+        Ok(self.stack.len() == from)
     }
 
     /// The item right below the items of a mark that was just taken away.
@@ -123,6 +146,8 @@ impl<W: World> Machine<'_, W> {
                 self.changed(id);
                 Ok(self.heap.add_list())
             }
+            // A bytearray, or what the world made: both may have the method, and nothing that matters goes into them.
+            Value::Bytes(_) | Value::Far(_) | Value::Foreign(_) => Ok(self.heap.add_list()),
             other => Err(format!("the target is no {wanted} but {}", text::kind(other)).into()),
         }
     }
@@ -195,6 +220,16 @@ impl<W: World> Machine<'_, W> {
             self.stack.truncate(from);
         }
         self.stack.first().copied()
+    }
+}
+
+/// Whether a value is put at a place instead of a key: into a list, a bytearray, a tensor. Its items stay as they were, which is
+/// all that is lost.
+fn takes_index(target: Value, key: Value) -> bool {
+    match target {
+        Value::List(_) | Value::Bytes(_) | Value::Far(_) => matches!(key, Value::Int(_) | Value::Bool(_)),
+        Value::Foreign(_) => true,
+        _ => false,
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::cursor::{Payload, Span};
 use super::super::heap::{Far, Value};
 use super::super::opcode as op;
 use super::super::{World, text};
-use super::{Fault, MOST_DIGITS, Machine, Step};
+use super::{Fault, Machine, Step};
 
 impl<W: World> Machine<'_, W> {
     /// Pushes the value of a literal opcode.
@@ -132,19 +132,12 @@ impl<W: World> Machine<'_, W> {
             return Ok(());
         }
         let bytes = bytes.strip_suffix(b"L").unwrap_or(bytes);
-        let digits = bytes.strip_prefix(b"-").or_else(|| bytes.strip_prefix(b"+")).unwrap_or(bytes);
-        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-            return Err("a line that is no int".into());
-        }
-        if digits.len() > MOST_DIGITS {
-            self.push(Value::Digits(line));
-            return Ok(());
-        }
-        let number =
-            std::str::from_utf8(bytes).ok().and_then(|t| t.parse::<i128>().ok()).ok_or("a line that is no int")?;
-        let value = match i64::try_from(number) {
-            Ok(small) => Value::Int(small),
-            Err(_) => Value::Long(self.heap.keep(&number.to_le_bytes())),
+        let value = match text::int(bytes).ok_or("a line that is no int")? {
+            text::Int::Long => Value::Digits(line),
+            text::Int::Short(number) => match i64::try_from(number) {
+                Ok(small) => Value::Int(small),
+                Err(_) => Value::Long(self.heap.keep(&number.to_le_bytes())),
+            },
         };
         self.push(value);
         Ok(())
