@@ -7,6 +7,8 @@ use crate::rules::RuleSet;
 
 mod analogy;
 mod assign;
+#[cfg(test)]
+mod cases;
 mod certain;
 mod certainty;
 mod counting;

@@ -63,17 +63,10 @@ fn fits(out: &Alignment, source: &StateDict<'_>, target: &StateDict<'_>) -> bool
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::align::align;
-    use crate::rules::{Example, Line, RuleSet};
+    use crate::align::cases::aligned;
 
     fn matched(source: &[&str], target: &[&str]) -> usize {
-        let lines =
-            |text: &[&str]| text.iter().map(|l| Line::try_from((*l).to_owned()).unwrap()).collect::<Vec<Line>>();
-        let case = Example { source: lines(source), target: lines(target), ..Example::default() };
-        let (a, b) = case.checkpoints();
-        let (a, b) = (StateDict::below(&a, 0), StateDict::below(&b, 0));
-        align(&a, &b, &RuleSet::embedded()).matches.len()
+        aligned(source, target, |found, _, _| found.matches.len())
     }
 
     #[test]

@@ -132,25 +132,15 @@ pub(crate) fn insert(out: &mut Alignment, found: Vec<Match>, sources: usize) {
 
 #[cfg(test)]
 mod tests {
-    use crate::align::{Alignment, How, align};
-    use crate::checkpoint::StateDict;
-    use crate::rules::{Example, Line, RuleSet};
-
-    fn aligned(source: &[&str], target: &[&str]) -> (Alignment, Vec<String>, Vec<String>) {
-        let lines =
-            |text: &[&str]| text.iter().map(|l| Line::try_from((*l).to_owned()).unwrap()).collect::<Vec<Line>>();
-        let case = Example { source: lines(source), target: lines(target), ..Example::default() };
-        let (a, b) = case.checkpoints();
-        let (a, b) = (StateDict::below(&a, 0), StateDict::below(&b, 0));
-        let keys = |side: &StateDict<'_>| side.entries.iter().map(|e| e.key.to_string()).collect::<Vec<_>>();
-        (align(&a, &b, &RuleSet::embedded()), keys(&a), keys(&b))
-    }
+    use crate::align::How;
+    use crate::align::cases::{aligned, key};
 
     /// The source of a target key, where one source alone makes it or holds it.
-    fn source_of(found: &(Alignment, Vec<String>, Vec<String>), target: &str) -> Option<(String, How)> {
-        let at = found.2.iter().position(|k| k == target).unwrap() as u32;
-        let m = found.0.matches.iter().find(|m| m.target == at)?;
-        Some((found.1[m.source[0] as usize].clone(), m.how))
+    fn source_of(sides: (&[&str], &[&str]), target: &str) -> Option<(String, How)> {
+        aligned(sides.0, sides.1, |found, a, b| {
+            let m = found.matches.iter().find(|m| key(b, m.target) == target)?;
+            Some((key(a, m.source[0]), m.how))
+        })
     }
 
     const ATTENTION: &[&str] = &["layers.{0-1}.attn.{q,k,v,out}.weight [8, 8]", "layers.{0-1}.attn.xyz.weight [8, 8]"];
@@ -159,19 +149,19 @@ mod tests {
     fn what_is_left_of_two_modules_whose_other_tensors_found_each_other_is_one_tensor() {
         let target =
             ["blocks.{0-1}.self_attn.{q,k,v,out}_proj.weight [8, 8]", "blocks.{0-1}.self_attn.abc.weight [8, 8]"];
-        let found = aligned(ATTENTION, &target);
-        assert_eq!(source_of(&found, "blocks.1.self_attn.abc.weight").unwrap().0, "layers.1.attn.xyz.weight");
+        let found = source_of((ATTENTION, &target), "blocks.1.self_attn.abc.weight");
+        assert_eq!(found.unwrap().0, "layers.1.attn.xyz.weight");
     }
 
     #[test]
     fn what_is_left_in_another_shape_or_beside_another_stays_open() {
         let other =
             ["blocks.{0-1}.self_attn.{q,k,v,out}_proj.weight [8, 8]", "blocks.{0-1}.self_attn.abc.weight [8, 4]"];
-        assert_eq!(source_of(&aligned(ATTENTION, &other), "blocks.1.self_attn.abc.weight"), None);
+        assert_eq!(source_of((ATTENTION, &other), "blocks.1.self_attn.abc.weight"), None);
         let two = [ATTENTION, &["layers.{0-1}.attn.uvw.weight [8, 8]"]].concat();
         let target =
             ["blocks.{0-1}.self_attn.{q,k,v,out}_proj.weight [8, 8]", "blocks.{0-1}.self_attn.abc.weight [8, 8]"];
-        assert_eq!(source_of(&aligned(&two, &target), "blocks.1.self_attn.abc.weight"), None);
+        assert_eq!(source_of((&two, &target), "blocks.1.self_attn.abc.weight"), None);
     }
 
     #[test]
@@ -184,9 +174,8 @@ mod tests {
             "single.{0-1}.attn.{q,k,v}_proj.weight [4, 8]",
             "single.{0-1}.grow.weight [16, 8]",
         ];
-        let found = aligned(&source, &target);
         let split = Some(("single.1.both.weight".to_owned(), How::Split));
-        assert_eq!(source_of(&found, "single.1.attn.k_proj.weight"), split);
-        assert_eq!(source_of(&found, "single.1.grow.weight"), split);
+        assert_eq!(source_of((&source, &target), "single.1.attn.k_proj.weight"), split);
+        assert_eq!(source_of((&source, &target), "single.1.grow.weight"), split);
     }
 }

@@ -101,21 +101,14 @@ pub(super) fn forget_odd_ones(decisions: &mut [Decision], a: &[Unit], b: &[Unit]
 
 #[cfg(test)]
 mod tests {
-    use crate::align::align;
-    use crate::checkpoint::StateDict;
-    use crate::rules::{Example, Line, RuleSet};
+    use crate::align::cases::{aligned, key};
 
     /// Every match whose key does not keep its name, as `source -> target`.
     fn renamed(source: &[&str], target: &[&str]) -> Vec<String> {
-        let lines =
-            |text: &[&str]| text.iter().map(|l| Line::try_from((*l).to_owned()).unwrap()).collect::<Vec<Line>>();
-        let case = Example { source: lines(source), target: lines(target), ..Example::default() };
-        let (a, b) = case.checkpoints();
-        let (a, b) = (StateDict::below(&a, 0), StateDict::below(&b, 0));
-        let key = |side: &StateDict<'_>, i: u32| side.entries[i as usize].key.to_string();
-        let found = align(&a, &b, &RuleSet::embedded());
-        let pairs = found.matches.iter().map(|m| (key(&a, m.source[0]), key(&b, m.target)));
-        pairs.filter(|(s, t)| s != t).map(|(s, t)| format!("{s} -> {t}")).collect()
+        aligned(source, target, |found, a, b| {
+            let pairs = found.matches.iter().map(|m| (key(a, m.source[0]), key(b, m.target)));
+            pairs.filter(|(s, t)| s != t).map(|(s, t)| format!("{s} -> {t}")).collect()
+        })
     }
 
     #[test]
