@@ -37,6 +37,34 @@ struct Draft {
 ///
 /// The cost is near-linear in the total length of the keys.
 pub fn fold_keys<'a>(keys: impl IntoIterator<Item = &'a str>) -> Vec<Folded> {
+    let (slashed, dotted): (Vec<&str>, Vec<&str>) =
+        keys.into_iter().partition(|key| key.contains('/') && !key.contains('.'));
+    let mut out = fold_dotted(dotted);
+    if !slashed.is_empty() {
+        let spelled: Vec<String> = slashed.into_iter().map(with_dots).collect();
+        let folded = fold_dotted(spelled.iter().map(String::as_str));
+        out.extend(folded.into_iter().map(|f| Folded { pattern: with_slashes(&f.pattern), count: f.count }));
+    }
+    out
+}
+
+/// Stands before a number that is glued to its word, which is folded as if it stood apart. No key holds it.
+const GLUE: &str = "\u{10ffff}.";
+
+/// A key of TensorFlow or Flax as if it had dots: `encoderblock_3/kernel`, whose number counts as one.
+fn with_dots(key: &str) -> String {
+    let segment = |segment: &str| match segment.rsplit_once('_') {
+        Some((word, number)) if index(number).is_some() => format!("{word}_{GLUE}{number}"),
+        _ => segment.to_owned(),
+    };
+    key.split('/').map(segment).collect::<Vec<_>>().join(".")
+}
+
+fn with_slashes(pattern: &str) -> String {
+    pattern.replace(GLUE, "").replace('.', "/")
+}
+
+fn fold_dotted<'a>(keys: impl IntoIterator<Item = &'a str>) -> Vec<Folded> {
     let mut drafts: Vec<Draft> = classes(keys).into_iter().flat_map(factor).collect();
     // From the last segment to the first: `{weight,bias}` is met more often than `{attn,mlp}`, and easier to read.
     let longest = drafts.iter().map(|d| d.segments.len()).max().unwrap_or(0).min(INDICES * 4);
@@ -240,6 +268,16 @@ mod tests {
 
     fn fold(keys: &[&str]) -> Vec<String> {
         fold_keys(keys.iter().copied()).into_iter().map(|f| format!("{} ×{}", f.pattern, f.count)).collect()
+    }
+
+    #[test]
+    fn names_with_slashes_fold_by_their_segments_and_by_numbers_that_are_glued_to_words() {
+        let keys: Vec<String> = (0..12)
+            .flat_map(|i| ["key/bias", "key/kernel"].map(|leaf| format!("Encoder_0/encoderblock_{i}/{leaf}")))
+            .collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        assert_eq!(fold(&keys), ["Encoder_0/encoderblock_{0-11}/key/{bias,kernel} ×24"]);
+        assert_eq!(fold(&["params/t", "norm.weight"]), ["norm.weight ×1", "params/t ×1"]);
     }
 
     /// Every key a pattern stands for.
