@@ -29,7 +29,9 @@ def main(binary):
     warnings.filterwarnings("ignore")
     torch.manual_seed(0)
     checks, ckdiff = Checks(), Ckdiff(os.path.abspath(binary))
-    for part in (files, benign, verdicts, examples, emits, libraries, formats, pages, converts, values, wheel, workflow, guard, dumps):
+    # `benign` comes last: it defines classes under the names of other libraries, and starts a process group.
+    parts = (files, verdicts, examples, emits, libraries, formats, pages, converts, values, wheel, workflow, guard, dumps, benign)
+    for part in parts:
         with tempfile.TemporaryDirectory() as folder:
             part.check_all(checks, ckdiff, pathlib.Path(folder))
     print(f"interop: {checks.passed} passed, {checks.failed} failed")
