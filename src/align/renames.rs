@@ -53,10 +53,7 @@ pub(crate) fn find(out: &mut Alignment, source: &StateDict<'_>, target: &StateDi
     }
     let others: Vec<&str> = (0..source.entries.len() as u32).filter(|s| !moved.contains(s)).map(key).collect();
     if pairs.iter().any(|(s, t)| s != t) {
-        out.renames = match Dotted::new(&pairs, &others) {
-            Some(dotted) => dotted.rules(),
-            None => rules(&pairs, &others),
-        };
+        out.renames = fewest(&pairs, &others);
     }
     let kept: Vec<&str> =
         uses.keys().map(|&s| key(s)).chain(out.ambiguous.iter().flat_map(|g| &g.source).map(|&s| key(s))).collect();
@@ -64,41 +61,59 @@ pub(crate) fn find(out: &mut Alignment, source: &StateDict<'_>, target: &StateDi
     out.drops = drops::find(&unexpected, &kept);
 }
 
-/// Pairs whose sources part their segments with `/` (TensorFlow, Flax, T5X), which one rule makes the dots of their targets.
-struct Dotted<'a> {
-    pairs: Vec<(String, &'a str)>,
-    others: Vec<String>,
-    changed: usize,
+/// One rule that parts all names into segments, where they are not parted by dots.
+struct Spelling {
+    pattern: &'static str,
+    replacement: &'static str,
 }
 
-impl<'a> Dotted<'a> {
-    /// `None` where most sources have no `/`, a target has one, or two sources would become one.
-    fn new(pairs: &[Pair<'a>], others: &[&str]) -> Option<Self> {
-        let slashed = pairs.iter().filter(|(s, _)| s.contains('/')).count();
-        if slashed * 2 <= pairs.len() || pairs.iter().any(|(_, t)| t.contains('/')) {
-            return None;
-        }
-        let dots = |key: &str| key.replace('/', ".");
-        let dotted: Vec<(String, &str)> = pairs.iter().map(|&(s, t)| (dots(s), t)).collect();
-        let others: Vec<String> = others.iter().map(|s| dots(s)).collect();
-        let names: HashSet<&str> =
-            dotted.iter().map(|(s, _)| s.as_str()).chain(others.iter().map(String::as_str)).collect();
-        if names.len() < dotted.len() + others.len() {
-            return None;
-        }
-        Some(Dotted { pairs: dotted, others, changed: slashed })
-    }
+/// TensorFlow, Flax, T5X: `encoder/layers_0/kernel`.
+const SLASHES: Spelling = Spelling { pattern: "/", replacement: "." };
 
-    fn rules(&self) -> Vec<Rename> {
-        let pairs: Vec<Pair<'_>> = self.pairs.iter().map(|(s, t)| (s.as_str(), *t)).collect();
-        let others: Vec<&str> = self.others.iter().map(String::as_str).collect();
-        let dots = Rename { pattern: "/".into(), replacement: ".".into(), keys: self.changed };
-        std::iter::once(dots).chain(rules(&pairs, &others)).collect()
+/// kohya: `lora_unet_input_blocks_8_1_proj_in`, whose numbers are one segment with all around them otherwise.
+const NUMBERS: Spelling = Spelling { pattern: r"_(\d+)", replacement: r".\1" };
+
+/// With more rules than this, it is tried whether numbers that are parted from their words need fewer.
+const MANY: usize = 200;
+
+/// The fewest rules of those that were found without and with a spelling.
+fn fewest(pairs: &[Pair<'_>], others: &[&str]) -> Vec<Rename> {
+    let slashed = pairs.iter().filter(|(s, t)| s.contains('/') && !t.contains('/')).count();
+    if slashed * 2 > pairs.len()
+        && let Some((found, _)) = SLASHES.rules(pairs, others)
+    {
+        return found;
+    }
+    let (found, wrong) = rules(pairs, others);
+    match (found.len() > MANY).then(|| NUMBERS.rules(pairs, others)).flatten() {
+        Some((other, less_wrong)) if other.len() < found.len() && less_wrong <= wrong => other,
+        _ => found,
     }
 }
 
-/// Rules that turn the first of each pair into the second, without sending two keys to one.
-fn rules(pairs: &[Pair<'_>], others: &[&str]) -> Vec<Rename> {
+impl Spelling {
+    /// The rules behind this one, with how many pairs they do not reproduce; `None` where two names would become one.
+    fn rules(&self, pairs: &[Pair<'_>], others: &[&str]) -> Option<(Vec<Rename>, usize)> {
+        let pattern = compile(self.pattern)?;
+        let replacement = dollars(self.replacement);
+        let spelled = |key: &str| pattern.replace_all(key, replacement.as_str()).into_owned();
+        let sources: Vec<String> = pairs.iter().map(|(s, _)| spelled(s)).collect();
+        let others: Vec<String> = others.iter().map(|s| spelled(s)).collect();
+        let names: HashSet<&str> = sources.iter().chain(&others).map(String::as_str).collect();
+        if names.len() < sources.len() + others.len() {
+            return None;
+        }
+        let keys = pairs.iter().zip(&sources).filter(|((s, _), new)| s != new).count();
+        let first = Rename { pattern: self.pattern.into(), replacement: self.replacement.into(), keys };
+        let pairs: Vec<Pair<'_>> = sources.iter().zip(pairs).map(|(s, (_, t))| (s.as_str(), *t)).collect();
+        let others: Vec<&str> = others.iter().map(String::as_str).collect();
+        let (found, wrong) = rules(&pairs, &others);
+        Some((std::iter::once(first).chain(found).collect(), wrong))
+    }
+}
+
+/// Rules that turn the first of each pair into the second, without sending two keys to one, and how many pairs they fail.
+fn rules(pairs: &[Pair<'_>], others: &[&str]) -> (Vec<Rename>, usize) {
     let mut extra: Vec<Pair<'_>> = Vec::new();
     let mut best: Option<(Vec<Rule>, Applied<'_>)> = None;
     for _ in 0..3 {
@@ -115,7 +130,7 @@ fn rules(pairs: &[Pair<'_>], others: &[&str]) -> Vec<Rename> {
             break;
         }
     }
-    let Some((mut rules, mut applied)) = best else { return Vec::new() };
+    let Some((mut rules, mut applied)) = best else { return (Vec::new(), pairs.len()) };
     if !applied.wrong.is_empty() {
         // Names that change places are renamed in a circle: no order of rules will do.
         let marked = order::marked(&rules);
@@ -128,12 +143,9 @@ fn rules(pairs: &[Pair<'_>], others: &[&str]) -> Vec<Rename> {
         rules = apply::aside(rules, &applied.collisions, pairs);
         applied = Applied::new(&rules, pairs, others);
     }
-    rules
-        .into_iter()
-        .zip(applied.counts)
-        .filter(|(_, keys)| *keys > 0)
-        .map(|(r, keys)| Rename { pattern: r.pattern, replacement: r.replacement, keys })
-        .collect()
+    let counted = rules.into_iter().zip(applied.counts).filter(|(_, keys)| *keys > 0);
+    let found = counted.map(|(r, keys)| Rename { pattern: r.pattern, replacement: r.replacement, keys }).collect();
+    (found, applied.wrong.len())
 }
 
 /// Compiles a pattern of ours. Patterns are built from escaped text, so this does not fail; a key of absurd length may.
