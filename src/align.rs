@@ -12,10 +12,10 @@ mod cases;
 mod certain;
 mod certainty;
 mod counting;
-mod doubtful;
 mod evidence;
 mod leftovers;
 mod neighbours;
+mod other_model;
 mod plain;
 mod renames;
 mod structure;
@@ -171,7 +171,7 @@ pub fn align_with(
     certain: &[(u32, u32)],
 ) -> Alignment {
     let mut out = plain::align(source, target).unwrap_or_else(|| structure::align(source, target, &rules.lexicon));
-    doubtful::take_back(&mut out, source, target);
+    other_model::take_back(&mut out, source, target);
     if !certain.is_empty() {
         certain::apply(&mut out, certain, source, target);
     }

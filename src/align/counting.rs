@@ -18,8 +18,8 @@ pub(crate) struct Cut {
     pub(crate) starts: u64,
 }
 
-/// Counts on by one what stands in line with a 0 and a 1 of the same module and word, where the lexicon then knows it.
-pub(crate) fn from_one<'k>(keys: impl Iterator<Item = &'k str>, words: &mut Words) -> Vec<Cut> {
+/// The tokens of keys, their numbers counted as the lexicon counts.
+pub(crate) fn cut<'k>(keys: impl Iterator<Item = &'k str>, words: &mut Words) -> Vec<Cut> {
     let mut cuts: Vec<Cut> = Vec::with_capacity(keys.size_hint().0);
     // Places of numbers that may have to be counted on: which cut, which token.
     let mut places: Vec<(usize, usize)> = Vec::new();
@@ -35,8 +35,17 @@ pub(crate) fn from_one<'k>(keys: impl Iterator<Item = &'k str>, words: &mut Word
         }
         cuts.push(Cut { tokens, last, starts });
     }
+    count_on(&mut cuts, &places, words);
+    for phrase in words.countdowns() {
+        turn(&mut cuts, phrase);
+    }
+    cuts
+}
+
+/// Counts on by one what stands in line with a 0 and a 1 of the same module and word, where the lexicon then knows it.
+fn count_on(cuts: &mut [Cut], places: &[(usize, usize)], words: &Words) {
     let mut heads: [HashSet<&[Token], foldhash::fast::RandomState>; 2] = Default::default();
-    for &(cut, i) in &places {
+    for &(cut, i) in places {
         let tokens = &cuts[cut].tokens;
         if let Token::Number(n @ (0 | 1)) = tokens[i] {
             heads[n as usize].insert(&tokens[..i]);
@@ -56,7 +65,7 @@ pub(crate) fn from_one<'k>(keys: impl Iterator<Item = &'k str>, words: &mut Word
     let [zeros, ones] = &heads;
     let from_one: HashSet<Vec<Token>> = ones.difference(zeros).map(|head| blocks(head)).collect();
     let mut counted = Vec::new();
-    for &(cut, i) in &places {
+    for &(cut, i) in places {
         let (head, Token::Number(n)) = (&cuts[cut].tokens[..i], cuts[cut].tokens[i]) else { continue };
         let in_line = heads.iter().all(|h| h.contains(head)) && !from_one.contains(&blocks(head));
         if in_line && !known(head, 0) && known(head, n.saturating_add(1)) {
@@ -66,10 +75,6 @@ pub(crate) fn from_one<'k>(keys: impl Iterator<Item = &'k str>, words: &mut Word
     for (cut, i, n) in counted {
         cuts[cut].tokens[i] = Token::Number(n);
     }
-    for phrase in words.countdowns().to_vec() {
-        turn(&mut cuts, &phrase);
-    }
-    cuts
 }
 
 /// Counts up, from 0, what is counted down behind a phrase in one module.
@@ -105,7 +110,7 @@ mod tests {
     /// The numbers of keys, as they are counted.
     fn numbers(keys: &[&str]) -> Vec<Vec<u32>> {
         let mut words = Words::new(&RuleSet::embedded().lexicon);
-        let cuts = from_one(keys.iter().copied(), &mut words);
+        let cuts = cut(keys.iter().copied(), &mut words);
         let number = |t: &Token| if let Token::Number(n) = t { Some(*n) } else { None };
         cuts.iter().map(|c| c.tokens.iter().filter_map(number).collect()).collect()
     }

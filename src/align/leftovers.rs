@@ -12,6 +12,7 @@ use crate::checkpoint::StateDict;
 use crate::rules::lexicon::Lexicon;
 
 mod groups;
+mod modules;
 mod names;
 
 use names::Names;
@@ -48,8 +49,8 @@ pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDic
     insert(out, matches, source.entries.len());
     let quantised = packed(out, source, target, &pairs, lexicon);
     insert(out, quantised, source.entries.len());
-    groups::parts_of_one(out, source, target);
-    groups::last_of_its_module(out, source, target);
+    modules::parts_of_one(out, source, target);
+    modules::last_of_its_module(out, source, target);
     groups::held_together(out, source, target);
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn units(side: &StateDict<'_>, words: &mut Words) -> Vec<Unit> {
     let mut stacks: HashMap<Vec<Token>, usize, foldhash::fast::RandomState> = HashMap::default();
     let mut out: Vec<Unit> = Vec::with_capacity(side.entries.len());
     let mut indices: Vec<Vec<u32>> = Vec::new();
-    let cuts = super::counting::from_one(side.entries.iter().map(|e| e.key.as_str()), words);
+    let cuts = super::counting::cut(side.entries.iter().map(|e| e.key.as_str()), words);
     for (i, (entry, cut)) in side.entries.iter().zip(cuts).enumerate() {
         let Cut { tokens, last, starts } = cut;
         let at = expert.and_then(|e| index_after(&tokens, e, words));
