@@ -27,6 +27,8 @@ struct Block {
     max_abs: f32,
     /// Whether a relative difference is larger than the one that was known.
     exceeds: bool,
+    /// The largest number, where the format asks for it (see [`special`]), else 0.
+    most: f32,
     dd: f32,
     aa: f32,
     bb: f32,
@@ -40,8 +42,8 @@ struct Kernel {
     both: fn(&[u8], &[u8], f32) -> Block,
     /// The largest relative difference in two blocks.
     relative: fn(&[u8], &[u8]) -> f32,
-    /// The sum of squares of one block.
-    one: fn(&[u8]) -> f32,
+    /// The sum of squares of one block, and its largest number, where the format asks for it, else 0.
+    one: fn(&[u8]) -> (f32, f32),
 }
 
 /// The kernel of a format on this machine.
@@ -76,7 +78,7 @@ impl Kernels {
             let whole = a.len() / (LANES * size) * LANES * size;
             let ((a, a_rest), (b, b_rest)) = (a.split_at(whole), b.split_at(whole));
             let block = (self.kernel.both)(a, b, above(sums.max_rel));
-            if self.sound(&block) && !special(self.real, a) && !special(self.real, b) {
+            if self.sound(&block) && !special(self.real, a, block.most) && !special(self.real, b, block.most) {
                 let square = self.scale * self.scale;
                 let max_rel = if block.exceeds { (self.kernel.relative)(a, b) } else { 0.0 };
                 sums.add(
@@ -97,8 +99,8 @@ impl Kernels {
         let size = self.real.bytes();
         for a in a.chunks(BLOCK * size) {
             let (a, rest) = a.split_at(a.len() / (LANES * size) * LANES * size);
-            let squares = (self.kernel.one)(a);
-            if squares.is_finite() && squares > TOO_SMALL && !special(self.real, a) {
+            let (squares, most) = (self.kernel.one)(a);
+            if squares.is_finite() && squares > TOO_SMALL && !special(self.real, a, most) {
                 let squares = f64::from(squares) * self.scale * self.scale;
                 sums.add((a.len() / size) as u64, 0.0, 0.0, [0.0, squares, squares, squares]);
             } else {
@@ -121,10 +123,13 @@ fn above(x: f64) -> f32 {
     if f64::from(single) < x { single.next_up() } else { single }
 }
 
-/// Whether codes are there that the kernels take for numbers and that are none.
-fn special(real: Real, bytes: &[u8]) -> bool {
+/// The largest number of E4M3, 448, as its kernel sees it: what is above that is its code for NaN.
+const E4M3_MOST: f32 = 1.75;
+
+/// Whether codes are there that the kernels take for numbers and that are none; `most` is the largest that they saw.
+fn special(real: Real, bytes: &[u8], most: f32) -> bool {
     match real {
-        Real::E4M3 => bytes.iter().fold(0, |most, &b| (b & 0x7f).max(most)) == 0x7f,
+        Real::E4M3 => most > E4M3_MOST,
         Real::E4M3Fnuz | Real::E5M2Fnuz => bytes.iter().fold(0xff, |least, &b| (b ^ 0x80).min(least)) == 0,
         _ => false,
     }
@@ -154,20 +159,20 @@ fn pick(real: Real) -> Option<Kernel> {
 /// The kernels in what every machine can do.
 fn plain(real: Real) -> Option<Kernel> {
     macro_rules! kernel {
-        ($width:literal, $decode:expr) => {
+        ($width:literal, $most:literal, $decode:expr) => {
             Kernel {
-                both: |a, b, known| both::<$width, false>(a, b, known, $decode),
+                both: |a, b, known| both::<$width, false, $most>(a, b, known, $decode),
                 relative: |a, b| relative::<$width>(a, b, $decode),
-                one: |a| one::<$width, false>(a, $decode),
+                one: |a| one::<$width, false, $most>(a, $decode),
             }
         };
     }
     Some(match real {
-        Real::F32 => kernel!(32, singles),
-        Real::BF16 => kernel!(16, brains),
-        Real::F16 => kernel!(16, halves),
-        Real::E5M2 | Real::E5M2Fnuz => kernel!(8, e5m2),
-        Real::E4M3 | Real::E4M3Fnuz => kernel!(8, e4m3),
+        Real::F32 => kernel!(32, false, singles),
+        Real::BF16 => kernel!(16, false, brains),
+        Real::F16 => kernel!(16, false, halves),
+        Real::E5M2 | Real::E5M2Fnuz => kernel!(8, false, e5m2),
+        Real::E4M3 | Real::E4M3Fnuz => kernel!(8, true, e4m3),
         _ => return None,
     })
 }
@@ -178,16 +183,17 @@ fn step<const FUSED: bool>(x: f32, y: f32, sum: f32) -> f32 {
     if FUSED { x.mul_add(y, sum) } else { x * y + sum }
 }
 
-/// The kernel: `decode` turns the bytes of eight numbers into singles.
+/// The kernel: `decode` turns the bytes of eight numbers into singles; with `MOST` it keeps the largest.
 #[inline(always)]
-fn both<const W: usize, const FUSED: bool>(
+fn both<const W: usize, const FUSED: bool, const MOST: bool>(
     a: &[u8],
     b: &[u8],
     known: f32,
     decode: impl Fn(&[u8; W]) -> [f32; LANES],
 ) -> Block {
     let zero = [0.0f32; LANES];
-    let (mut abs, mut over, mut dd, mut aa, mut bb, mut ab) = (zero, zero, zero, zero, zero, zero);
+    let (mut abs, mut over, mut most) = (zero, zero, zero);
+    let (mut dd, mut aa, mut bb, mut ab) = (zero, zero, zero, zero);
     for (x, y) in a.as_chunks::<W>().0.iter().zip(b.as_chunks::<W>().0) {
         let (x, y) = (decode(x), decode(y));
         for i in 0..LANES {
@@ -195,7 +201,11 @@ fn both<const W: usize, const FUSED: bool>(
             let difference = p - q;
             let size = difference.abs();
             abs[i] = larger(size, abs[i]);
-            over[i] = larger(step::<FUSED>(larger(p.abs(), q.abs()), -known, size), over[i]);
+            let of_both = larger(p.abs(), q.abs());
+            over[i] = larger(step::<FUSED>(of_both, -known, size), over[i]);
+            if MOST {
+                most[i] = larger(of_both, most[i]);
+            }
             dd[i] = step::<FUSED>(difference, difference, dd[i]);
             aa[i] = step::<FUSED>(p, p, aa[i]);
             bb[i] = step::<FUSED>(q, q, bb[i]);
@@ -206,6 +216,7 @@ fn both<const W: usize, const FUSED: bool>(
     Block {
         max_abs: fold(abs, larger),
         exceeds: fold(over, larger) > 0.0,
+        most: fold(most, larger),
         dd: sum(dd),
         aa: sum(aa),
         bb: sum(bb),
@@ -239,27 +250,35 @@ fn relative<const W: usize>(a: &[u8], b: &[u8], decode: impl Fn(&[u8; W]) -> [f3
     fold(most, larger)
 }
 
-/// The sum of squares.
+/// The sum of squares; with `MOST` the largest number too.
 #[inline(always)]
-fn one<const W: usize, const FUSED: bool>(a: &[u8], decode: impl Fn(&[u8; W]) -> [f32; LANES]) -> f32 {
+fn one<const W: usize, const FUSED: bool, const MOST: bool>(
+    a: &[u8],
+    decode: impl Fn(&[u8; W]) -> [f32; LANES],
+) -> (f32, f32) {
     let mut sums = [[0.0f32; LANES]; 4];
+    let mut most = [0.0f32; LANES];
+    let mut add = |x: &[u8; W], sum: &mut [f32; LANES]| {
+        let x = decode(x);
+        for i in 0..LANES {
+            sum[i] = step::<FUSED>(x[i], x[i], sum[i]);
+            if MOST {
+                most[i] = larger(x[i].abs(), most[i]);
+            }
+        }
+    };
     let mut steps = a.as_chunks::<W>().0.chunks_exact(4);
     for four in &mut steps {
         for (x, sum) in four.iter().zip(&mut sums) {
-            let x = decode(x);
-            for i in 0..LANES {
-                sum[i] = step::<FUSED>(x[i], x[i], sum[i]);
-            }
+            add(x, sum);
         }
     }
     for x in steps.remainder() {
-        let x = decode(x);
-        for i in 0..LANES {
-            sums[0][i] = step::<FUSED>(x[i], x[i], sums[0][i]);
-        }
+        add(x, &mut sums[0]);
     }
     let [a, b, c, d] = sums;
-    fold(std::array::from_fn(|i| (a[i] + b[i]) + (c[i] + d[i])), |x, y| x + y)
+    let sum = fold(std::array::from_fn(|i| (a[i] + b[i]) + (c[i] + d[i])), |x, y| x + y);
+    (sum, fold(most, larger))
 }
 
 #[inline(always)]

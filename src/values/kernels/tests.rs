@@ -101,6 +101,23 @@ fn nan_and_infinity_are_counted_and_left_out_of_the_sums() {
     assert!(sums.max_abs == 0.0 && !sums.equal());
 }
 
+#[test]
+fn a_single_code_for_nan_among_ordinary_numbers_is_noticed_on_either_side() {
+    for (real, code) in [(Real::E4M3, 0x7f), (Real::E4M3, 0xff), (Real::E4M3Fnuz, 0x80), (Real::E5M2Fnuz, 0x80)] {
+        // Up to the largest numbers, of both signs, but for the code itself.
+        let ordinary: Vec<u8> = (0..6000u32).map(|i| (i * 7 % 127) as u8 | (i as u8 & 1) << 7).collect();
+        let ordinary: Vec<u8> = ordinary.into_iter().map(|x| if x == 0x80 { 0 } else { x }).collect();
+        let mut torn = ordinary.clone();
+        torn[4500] = code;
+        for (a, b) in [(&ordinary, &torn), (&torn, &ordinary), (&ordinary, &ordinary), (&torn, &torn)] {
+            check(real, a, b).unwrap();
+            let mut sums = Sums::default();
+            Kernels::of(real).unwrap().add(a, b, &mut sums);
+            assert_eq!(sums.nan, [a, b].map(|side| u64::from(side[4500] == code)), "{real:?}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]

@@ -61,19 +61,19 @@ fn e4m3_as_half(high: __m128i) -> __m128i {
 }
 
 macro_rules! kernels {
-    ($($name:ident $width:literal $decode:expr;)*) => {$(
+    ($($name:ident $width:literal $most:literal $decode:expr;)*) => {$(
         fn $name() -> Kernel {
             #[target_feature(enable = "avx2,fma,f16c")]
             fn two(a: &[u8], b: &[u8], known: f32) -> Block {
-                both::<$width, true>(a, b, known, $decode)
+                both::<$width, true, $most>(a, b, known, $decode)
             }
             #[target_feature(enable = "avx2,fma,f16c")]
             fn largest(a: &[u8], b: &[u8]) -> f32 {
                 relative::<$width>(a, b, $decode)
             }
             #[target_feature(enable = "avx2,fma,f16c")]
-            fn squares(a: &[u8]) -> f32 {
-                one::<$width, true>(a, $decode)
+            fn squares(a: &[u8]) -> (f32, f32) {
+                one::<$width, true, $most>(a, $decode)
             }
             Kernel {
                 // SAFETY: `pick`, the only way here, has seen that the machine has these instructions.
@@ -88,9 +88,9 @@ macro_rules! kernels {
 }
 
 kernels! {
-    f32 32 singles;
-    bf16 16 brains;
-    f16 16 |x| wide(packed(x));
-    e5m2 8 |x| wide(high(x));
-    e4m3 8 |x| wide(e4m3_as_half(high(x)));
+    f32 32 false singles;
+    bf16 16 false brains;
+    f16 16 false |x| wide(packed(x));
+    e5m2 8 false |x| wide(high(x));
+    e4m3 8 true |x| wide(e4m3_as_half(high(x)));
 }
