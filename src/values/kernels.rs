@@ -1,12 +1,12 @@
 //! One pass over two blocks of numbers: what differs, and the sums that the statistics are made of.
 //!
-//! A block is 4096 numbers. Within it sums are single precision in eight lanes, which the compiler turns into vector
-//! instructions; from block to block they are double precision. What the fast way cannot do (NaN and infinity in a block,
+//! A block is 4096 numbers. Within it sums are single precision in eight or sixteen lanes; from block to block they are double precision. What the fast way cannot do (NaN and infinity in a block,
 //! squares that over- or underflow) it notices by its sums, and the block is done again number by number.
 //!
 //! The largest relative difference needs a division for each pair, and dividing takes longer than all the rest. But a
 //! block matters only if one of its pairs exceeds the largest so far, and whether one does can be told by multiplying:
-//! few blocks do, and only those are divided.
+//! few blocks do, and only those are divided. Two numbers of opposite sign and one size differ most, by 2: once that was
+//! seen, nothing is left to ask.
 
 use super::numbers::Real;
 use super::sums::Sums;
@@ -18,8 +18,12 @@ mod wide;
 pub(super) const BLOCK: usize = 4096;
 /// Numbers that are handled at once.
 const LANES: usize = 8;
+/// What a kernel is given is a multiple of so many numbers.
+const STEP: usize = 2 * LANES;
 /// Below this a sum of squares may have lost what was too small for single precision.
 const TOO_SMALL: f32 = 1e-28;
+/// No relative difference is larger.
+const MOST_RELATIVE: f32 = 2.0;
 
 /// The sums of one block.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -27,23 +31,23 @@ struct Block {
     max_abs: f32,
     /// Whether a relative difference is larger than the one that was known.
     exceeds: bool,
-    /// The largest number, where the format asks for it (see [`special`]), else 0.
-    most: f32,
     dd: f32,
     aa: f32,
     bb: f32,
     ab: f32,
 }
 
-/// What is done with blocks of one format, of any length that is a multiple of eight numbers.
+/// What is done with blocks of one format, of any length that is a multiple of [`STEP`] numbers.
 #[derive(Clone, Copy)]
 struct Kernel {
-    /// The sums of two blocks, told the largest relative difference so far.
+    /// The sums of two blocks, told the largest relative difference so far, which may be [`MOST_RELATIVE`].
     both: fn(&[u8], &[u8], f32) -> Block,
     /// The largest relative difference in two blocks.
     relative: fn(&[u8], &[u8]) -> f32,
-    /// The sum of squares of one block, and its largest number, where the format asks for it, else 0.
-    one: fn(&[u8]) -> (f32, f32),
+    /// The sum of squares of one block.
+    one: fn(&[u8]) -> f32,
+    /// Whether codes are there that the others take for numbers and that are none.
+    special: fn(&[u8]) -> bool,
 }
 
 /// The kernel of a format on this machine.
@@ -75,10 +79,10 @@ impl Kernels {
     pub(super) fn add(&self, a: &[u8], b: &[u8], sums: &mut Sums) {
         let size = self.real.bytes();
         for (a, b) in a.chunks(BLOCK * size).zip(b.chunks(BLOCK * size)) {
-            let whole = a.len() / (LANES * size) * LANES * size;
+            let whole = a.len() / (STEP * size) * STEP * size;
             let ((a, a_rest), (b, b_rest)) = (a.split_at(whole), b.split_at(whole));
             let block = (self.kernel.both)(a, b, above(sums.max_rel));
-            if self.sound(&block) && !special(self.real, a, block.most) && !special(self.real, b, block.most) {
+            if self.sound(&block) && !(self.kernel.special)(a) && !(self.kernel.special)(b) {
                 let square = self.scale * self.scale;
                 let max_rel = if block.exceeds { (self.kernel.relative)(a, b) } else { 0.0 };
                 sums.add(
@@ -98,9 +102,9 @@ impl Kernels {
     pub(super) fn add_equal(&self, a: &[u8], sums: &mut Sums) {
         let size = self.real.bytes();
         for a in a.chunks(BLOCK * size) {
-            let (a, rest) = a.split_at(a.len() / (LANES * size) * LANES * size);
-            let (squares, most) = (self.kernel.one)(a);
-            if squares.is_finite() && squares > TOO_SMALL && !special(self.real, a, most) {
+            let (a, rest) = a.split_at(a.len() / (STEP * size) * STEP * size);
+            let squares = (self.kernel.one)(a);
+            if squares.is_finite() && squares > TOO_SMALL && !(self.kernel.special)(a) {
                 let squares = f64::from(squares) * self.scale * self.scale;
                 sums.add((a.len() / size) as u64, 0.0, 0.0, [0.0, squares, squares, squares]);
             } else {
@@ -123,16 +127,19 @@ fn above(x: f64) -> f32 {
     if f64::from(single) < x { single.next_up() } else { single }
 }
 
-/// The largest number of E4M3, 448, as its kernel sees it: what is above that is its code for NaN.
-const E4M3_MOST: f32 = 1.75;
+/// Whether E4M3 has its code for NaN: all bits but the sign.
+fn all_ones(bytes: &[u8]) -> bool {
+    bytes.iter().fold(0, |most, &b| (b & 0x7f).max(most)) == 0x7f
+}
 
-/// Whether codes are there that the kernels take for numbers and that are none; `most` is the largest that they saw.
-fn special(real: Real, bytes: &[u8], most: f32) -> bool {
-    match real {
-        Real::E4M3 => most > E4M3_MOST,
-        Real::E4M3Fnuz | Real::E5M2Fnuz => bytes.iter().fold(0xff, |least, &b| (b ^ 0x80).min(least)) == 0,
-        _ => false,
-    }
+/// Whether an FNUZ format has its code for NaN: what would be minus zero.
+fn minus_zero(bytes: &[u8]) -> bool {
+    bytes.iter().fold(0xff, |least, &b| (b ^ 0x80).min(least)) == 0
+}
+
+/// Formats whose NaN and infinity the kernels decode as what they are: the sums tell.
+fn none(_: &[u8]) -> bool {
+    false
 }
 
 /// Number by number, in double precision.
@@ -159,41 +166,32 @@ fn pick(real: Real) -> Option<Kernel> {
 /// The kernels in what every machine can do.
 fn plain(real: Real) -> Option<Kernel> {
     macro_rules! kernel {
-        ($width:literal, $most:literal, $decode:expr) => {
+        ($width:literal, $decode:expr, $special:expr) => {
             Kernel {
-                both: |a, b, known| both::<$width, false, $most>(a, b, known, $decode),
+                both: |a, b, known| both::<$width>(a, b, known, $decode),
                 relative: |a, b| relative::<$width>(a, b, $decode),
-                one: |a| one::<$width, false, $most>(a, $decode),
+                one: |a| one::<$width>(a, $decode),
+                special: $special,
             }
         };
     }
     Some(match real {
-        Real::F32 => kernel!(32, false, singles),
-        Real::BF16 => kernel!(16, false, brains),
-        Real::F16 => kernel!(16, false, halves),
-        Real::E5M2 | Real::E5M2Fnuz => kernel!(8, false, e5m2),
-        Real::E4M3 | Real::E4M3Fnuz => kernel!(8, true, e4m3),
+        Real::F32 => kernel!(32, singles, none),
+        Real::BF16 => kernel!(16, brains, none),
+        Real::F16 => kernel!(16, halves, none),
+        Real::E5M2 => kernel!(8, e5m2, none),
+        Real::E5M2Fnuz => kernel!(8, e5m2, minus_zero),
+        Real::E4M3 => kernel!(8, e4m3, all_ones),
+        Real::E4M3Fnuz => kernel!(8, e4m3, minus_zero),
         _ => return None,
     })
 }
 
-/// One step of a sum of products, fused where the machine does that in one instruction.
+/// The kernel: `decode` turns the bytes of eight numbers into singles.
 #[inline(always)]
-fn step<const FUSED: bool>(x: f32, y: f32, sum: f32) -> f32 {
-    if FUSED { x.mul_add(y, sum) } else { x * y + sum }
-}
-
-/// The kernel: `decode` turns the bytes of eight numbers into singles; with `MOST` it keeps the largest.
-#[inline(always)]
-fn both<const W: usize, const FUSED: bool, const MOST: bool>(
-    a: &[u8],
-    b: &[u8],
-    known: f32,
-    decode: impl Fn(&[u8; W]) -> [f32; LANES],
-) -> Block {
+fn both<const W: usize>(a: &[u8], b: &[u8], known: f32, decode: impl Fn(&[u8; W]) -> [f32; LANES]) -> Block {
     let zero = [0.0f32; LANES];
-    let (mut abs, mut over, mut most) = (zero, zero, zero);
-    let (mut dd, mut aa, mut bb, mut ab) = (zero, zero, zero, zero);
+    let (mut abs, mut over, mut dd, mut aa, mut bb, mut ab) = (zero, zero, zero, zero, zero, zero);
     for (x, y) in a.as_chunks::<W>().0.iter().zip(b.as_chunks::<W>().0) {
         let (x, y) = (decode(x), decode(y));
         for i in 0..LANES {
@@ -201,22 +199,17 @@ fn both<const W: usize, const FUSED: bool, const MOST: bool>(
             let difference = p - q;
             let size = difference.abs();
             abs[i] = larger(size, abs[i]);
-            let of_both = larger(p.abs(), q.abs());
-            over[i] = larger(step::<FUSED>(of_both, -known, size), over[i]);
-            if MOST {
-                most[i] = larger(of_both, most[i]);
-            }
-            dd[i] = step::<FUSED>(difference, difference, dd[i]);
-            aa[i] = step::<FUSED>(p, p, aa[i]);
-            bb[i] = step::<FUSED>(q, q, bb[i]);
-            ab[i] = step::<FUSED>(p, q, ab[i]);
+            over[i] = larger(size - larger(p.abs(), q.abs()) * known, over[i]);
+            dd[i] += difference * difference;
+            aa[i] += p * p;
+            bb[i] += q * q;
+            ab[i] += p * q;
         }
     }
     let sum = |lanes| fold(lanes, |x, y| x + y);
     Block {
         max_abs: fold(abs, larger),
         exceeds: fold(over, larger) > 0.0,
-        most: fold(most, larger),
         dd: sum(dd),
         aa: sum(aa),
         bb: sum(bb),
@@ -250,35 +243,27 @@ fn relative<const W: usize>(a: &[u8], b: &[u8], decode: impl Fn(&[u8; W]) -> [f3
     fold(most, larger)
 }
 
-/// The sum of squares; with `MOST` the largest number too.
+/// The sum of squares.
 #[inline(always)]
-fn one<const W: usize, const FUSED: bool, const MOST: bool>(
-    a: &[u8],
-    decode: impl Fn(&[u8; W]) -> [f32; LANES],
-) -> (f32, f32) {
+fn one<const W: usize>(a: &[u8], decode: impl Fn(&[u8; W]) -> [f32; LANES]) -> f32 {
     let mut sums = [[0.0f32; LANES]; 4];
-    let mut most = [0.0f32; LANES];
-    let mut add = |x: &[u8; W], sum: &mut [f32; LANES]| {
-        let x = decode(x);
-        for i in 0..LANES {
-            sum[i] = step::<FUSED>(x[i], x[i], sum[i]);
-            if MOST {
-                most[i] = larger(x[i].abs(), most[i]);
-            }
-        }
-    };
     let mut steps = a.as_chunks::<W>().0.chunks_exact(4);
     for four in &mut steps {
         for (x, sum) in four.iter().zip(&mut sums) {
-            add(x, sum);
+            let x = decode(x);
+            for i in 0..LANES {
+                sum[i] += x[i] * x[i];
+            }
         }
     }
     for x in steps.remainder() {
-        add(x, &mut sums[0]);
+        let x = decode(x);
+        for i in 0..LANES {
+            sums[0][i] += x[i] * x[i];
+        }
     }
     let [a, b, c, d] = sums;
-    let sum = fold(std::array::from_fn(|i| (a[i] + b[i]) + (c[i] + d[i])), |x, y| x + y);
-    (sum, fold(most, larger))
+    fold(std::array::from_fn(|i| (a[i] + b[i]) + (c[i] + d[i])), |x, y| x + y)
 }
 
 #[inline(always)]
