@@ -1,13 +1,14 @@
 //! The kernels for AVX2, FMA and F16C, chosen when the program runs.
 //!
 //! This is the only module with `unsafe` code. Why: what is built for every x86-64 may use SSE2 only, and there the
-//! kernels take 0.44 ns a pair of singles and 1.4 to 1.5 ns a pair of halves or 8-bit floats, against 0.11 to 0.16 and 0.11 to
-//! 0.28 with these instructions. What the statistics cost beside a plain comparison stands in benches/README.md. A function of the
-//! instruction set can only be called with `unsafe` from outside of it. The instructions are spelled out, since whether
-//! the compiler finds them hung on the order of the lines: where it did not, they took five times as long.
+//! kernels take 0.44 ns a pair of singles and 1.4 to 1.5 ns a pair of halves or 8-bit floats, against 0.11 to 0.16 and
+//! 0.11 to 0.28 with these instructions. What the statistics cost beside a plain comparison stands in benches/README.md. A
+//! function of the instruction set can only be called with `unsafe` from outside of it. The instructions are spelled out,
+//! since whether the compiler finds them hung on the order of the lines: where it did not, they took five times as long.
 //!
-//! Sixteen numbers are handled at once, in two registers with sums of their own: a sum waits four cycles for the one
-//! before it, and with one register that was most of the time.
+//! Sixteen numbers are handled at once, in two registers. Each has sums of its own where registers are left for that: a
+//! sum waits four cycles for the one before it. Where decoding or the look at relative differences needs the registers,
+//! one set of sums was faster (by two thirds).
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -43,39 +44,38 @@ pub(super) fn pick(real: Real) -> Option<Kernel> {
 /// Sixteen numbers as singles.
 type Singles = [__m256; 2];
 
-/// Bytes as registers.
+/// Bytes as what they fill: registers.
 macro_rules! registers {
-    ($bytes:expr) => {
+    ($bytes:expr, $from:ty => $to:ty) => {
         // SAFETY: both types are plain bits of one size (else this does not compile), and the bytes are copied.
-        unsafe { std::mem::transmute(*$bytes) }
+        unsafe { std::mem::transmute::<$from, $to>(*$bytes) }
     };
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn singles(bytes: &[u8; 64]) -> Singles {
-    registers!(bytes)
+    registers!(bytes, [u8; 64] => Singles)
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn brains(bytes: &[u8; 32]) -> Singles {
-    let halves: [__m128i; 2] = registers!(bytes);
-    halves.map(|half| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(half))))
+    registers!(bytes, [u8; 32] => [__m128i; 2])
+        .map(|half| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(half))))
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn halves(bytes: &[u8; 32]) -> Singles {
-    let halves: [__m128i; 2] = registers!(bytes);
-    halves.map(|half| _mm256_cvtph_ps(half))
+    registers!(bytes, [u8; 32] => [__m128i; 2]).map(|half| _mm256_cvtph_ps(half))
 }
 
 /// Each byte as the upper one of 16 bits: what E5M2 is, as halves.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn high(bytes: &[u8; 16]) -> [__m128i; 2] {
-    let (bytes, zero): (__m128i, __m128i) = (registers!(bytes), _mm_setzero_si128());
+    let (bytes, zero) = (registers!(bytes, [u8; 16] => __m128i), _mm_setzero_si128());
     [_mm_unpacklo_epi8(zero, bytes), _mm_unpackhi_epi8(zero, bytes)]
 }
 
@@ -100,7 +100,7 @@ fn all_ones(bytes: &[u8]) -> bool {
     let mask = _mm256_set1_epi8(0x7f);
     let mut most = _mm256_setzero_si256();
     for bytes in wide {
-        most = _mm256_max_epu8(_mm256_and_si256(registers!(bytes), mask), most);
+        most = _mm256_max_epu8(_mm256_and_si256(registers!(bytes, [u8; 32] => __m256i), mask), most);
     }
     _mm256_movemask_epi8(_mm256_cmpeq_epi8(most, mask)) != 0 || super::all_ones(rest)
 }
@@ -112,7 +112,7 @@ fn minus_zero(bytes: &[u8]) -> bool {
     let code = _mm256_set1_epi8(i8::MIN);
     let mut seen = _mm256_setzero_si256();
     for bytes in wide {
-        seen = _mm256_or_si256(_mm256_cmpeq_epi8(registers!(bytes), code), seen);
+        seen = _mm256_or_si256(_mm256_cmpeq_epi8(registers!(bytes, [u8; 32] => __m256i), code), seen);
     }
     _mm256_movemask_epi8(seen) != 0 || super::minus_zero(rest)
 }
@@ -120,7 +120,7 @@ fn minus_zero(bytes: &[u8]) -> bool {
 /// The lanes of a register.
 fn lanes(of: __m256) -> [f32; LANES] {
     // SAFETY: both are eight singles.
-    unsafe { std::mem::transmute(of) }
+    unsafe { std::mem::transmute::<__m256, [f32; LANES]>(of) }
 }
 
 /// The sum of the lanes of two registers.
@@ -130,8 +130,9 @@ fn sum([a, b]: Singles) -> f32 {
     fold(lanes(_mm256_add_ps(a, b)), |x, y| x + y)
 }
 
+/// Name, bytes of sixteen numbers, sets of sums, and what decodes.
 macro_rules! kernels {
-    ($($name:ident $width:literal $decode:ident;)*) => {$(
+    ($($name:ident $width:literal $sets:literal $decode:ident;)*) => {$(
         fn $name() -> Kernel {
             #[target_feature(enable = "avx2,fma,f16c")]
             fn two<const RELATIVE: bool>(a: &[u8], b: &[u8], known: f32) -> Block {
@@ -141,7 +142,7 @@ macro_rules! kernels {
                 for (x, y) in a.as_chunks::<$width>().0.iter().zip(b.as_chunks::<$width>().0) {
                     let (x, y) = ($decode(x), $decode(y));
                     for i in 0..2 {
-                        let to = if RELATIVE { 0 } else { i };
+                        let to = i % if RELATIVE { 1 } else { $sets };
                         let difference = _mm256_sub_ps(x[i], y[i]);
                         let size = _mm256_andnot_ps(sign, difference);
                         abs = _mm256_max_ps(size, abs);
@@ -210,9 +211,9 @@ macro_rules! kernels {
 }
 
 kernels! {
-    f32 64 singles;
-    bf16 32 brains;
-    f16 32 halves;
-    e5m2 16 five;
-    e4m3 16 four;
+    f32 64 2 singles;
+    bf16 32 2 brains;
+    f16 32 2 halves;
+    e5m2 16 1 five;
+    e4m3 16 1 four;
 }
