@@ -16,6 +16,7 @@ mod edits;
 mod order;
 mod prefixes;
 mod samples;
+mod substitution;
 
 use apply::Applied;
 pub(crate) use samples::template;

@@ -134,8 +134,12 @@ fn same_length<'a>(sides: &Sides<'a>) -> Option<(usize, Vec<(&'a str, &'a str)>)
 
 /// Each key of the checkpoint that is what is left of one of the model.
 fn pairs<'a>(sides: &Sides<'a>, words: &[String]) -> Vec<(&'a str, &'a str)> {
-    let mut reversed: Vec<(String, &str)> = sides.wanted.iter().map(|w| (w.chars().rev().collect(), *w)).collect();
-    reversed.sort_unstable();
+    let torn_names = torn_names(sides);
+    let mut reversed: Vec<(String, &str)> = Vec::new();
+    if !torn_names.is_empty() {
+        reversed.extend(sides.wanted.iter().map(|w| (w.chars().rev().collect(), *w)));
+        reversed.sort_unstable();
+    }
     let mut torn: HashMap<String, &str> = HashMap::new();
     if sides.wanted.len() <= MOST_TORN {
         for wanted in &sides.wanted {
@@ -146,13 +150,43 @@ fn pairs<'a>(sides: &Sides<'a>, words: &[String]) -> Vec<(&'a str, &'a str)> {
     }
     let mut out = Vec::new();
     for given in &sides.given {
-        let tail: String = given.chars().rev().collect();
-        let at = reversed.partition_point(|(r, _)| *r < tail);
-        let longer = reversed.get(at..).unwrap_or(&[]).iter().take_while(|(r, _)| r.starts_with(&tail)).take(16);
-        let by_tail = longer.map(|(_, w)| *w).find(|w| cut_tail(given, w));
-        out.extend(by_tail.or_else(|| torn.get(*given).copied()).map(|wanted| (*given, wanted)));
+        let by_tail = torn_names.contains(first_name(given)).then(|| {
+            let tail: String = given.chars().rev().collect();
+            let at = reversed.partition_point(|(r, _)| *r < tail);
+            let longer = reversed.get(at..).unwrap_or(&[]).iter().take_while(|(r, _)| r.starts_with(&tail)).take(16);
+            longer.map(|(_, w)| *w).find(|w| cut_tail(given, w))
+        });
+        out.extend(by_tail.flatten().or_else(|| torn.get(*given).copied()).map(|wanted| (*given, wanted)));
     }
     out
+}
+
+/// The first names of the checkpoint's keys that are the end of any name of the model's: few, if any, so that most keys
+/// need not be looked for.
+fn torn_names<'a>(sides: &Sides<'a>) -> HashSet<&'a str> {
+    let mut names: HashSet<&str, foldhash::fast::RandomState> = HashSet::default();
+    let mut before = "";
+    for wanted in &sides.wanted {
+        // They are sorted: what a key shares with the one before it has been seen.
+        let shared = wanted.bytes().zip(before.bytes()).take_while(|(a, b)| a == b).count();
+        let at =
+            wanted.as_bytes().get(..shared).and_then(|s| s.iter().rposition(|&b| b == b'.')).map_or(0, |dot| dot + 1);
+        names.extend(wanted.get(at..).unwrap_or(wanted).split('.'));
+        before = wanted;
+    }
+    let mut first: Vec<&str> = sides.given.iter().map(|given| first_name(given)).collect();
+    first.dedup();
+    // As `cut_tail` has it, of which this is the first half.
+    let torn = |short: &&str| {
+        let lost = |long: &&str| long.strip_suffix(short).is_some_and(|lost| !lost.is_empty() && !lost.ends_with('_'));
+        !short.starts_with(|c: char| c == '_' || c.is_ascii_digit()) && names.iter().any(lost)
+    };
+    first.into_iter().filter(torn).collect()
+}
+
+/// What stands before the first dot.
+fn first_name(key: &str) -> &str {
+    key.split_once('.').map_or(key, |(first, _)| first)
 }
 
 /// Claims everything that is open about the pairs.

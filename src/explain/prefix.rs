@@ -23,7 +23,7 @@ struct Around {
 
 /// Explains renamed matches whose names differ by wrappers and one prefix alone.
 pub(super) fn explain(case: &mut Case<'_>) {
-    let mut readings: HashMap<(&str, &str), Vec<u32>> = HashMap::new();
+    let mut readings: HashMap<(&str, &str), Vec<u32>, foldhash::fast::RandomState> = HashMap::default();
     for (difference, _, source, target) in case.renamed() {
         let (given, wanted) = beginnings(source.key.as_str(), target.key.as_str());
         if !given.is_empty() || !wanted.is_empty() {

@@ -6,6 +6,7 @@ use std::hash::BuildHasher;
 
 use regex::{Regex, escape};
 
+use super::substitution::Substitution;
 use super::{Pair, Rule, compile, dollars, literal};
 
 /// What rules do to all keys.
@@ -21,15 +22,13 @@ pub(super) struct Applied<'a> {
 impl<'a> Applied<'a> {
     /// Applies `rules` in order to every key.
     pub(super) fn new(rules: &[Rule], pairs: &[Pair<'a>], others: &[&'a str]) -> Self {
-        let compiled: Vec<_> =
-            rules.iter().map(|r| (compile(&r.pattern), dollars(&r.replacement), Start::of(&r.pattern))).collect();
+        let ready: Vec<Ready> = rules.iter().map(Ready::of).collect();
         let mut counts = vec![0usize; rules.len()];
         let mut apply = |key: &'a str| {
             let mut key = Cow::Borrowed(key);
-            for (i, (pattern, replacement, start)) in compiled.iter().enumerate() {
-                let Some(pattern) = pattern.as_ref().filter(|_| start.may_match(&key)) else { continue };
-                if let Cow::Owned(new) = pattern.replace_all(&key, replacement.as_str()) {
-                    counts[i] += 1;
+            for (rule, count) in ready.iter().zip(&mut counts) {
+                if let Some(new) = rule.apply(&key) {
+                    *count += 1;
                     key = Cow::Owned(new);
                 }
             }
@@ -67,43 +66,30 @@ impl<'a> Applied<'a> {
     }
 }
 
-/// The text that a pattern begins with, to pass over most keys without asking the expression.
-enum Start {
-    /// Stands at the start of the key.
-    Key(String),
-    /// Stands anywhere.
-    Anywhere(String),
+/// A rule ready to be applied.
+enum Ready {
+    /// Text and numbers.
+    Plain(Substitution),
+    /// Whatever else; `None` where it is no regular expression.
+    Expression(Option<Regex>, String),
 }
 
-impl Start {
-    fn of(pattern: &str) -> Start {
-        let (anchored, rest) = match pattern.strip_prefix('^') {
-            Some(rest) => (true, rest),
-            None => (false, pattern),
-        };
-        let mut text = String::new();
-        let mut chars = rest.chars();
-        while let Some(c) = chars.next() {
-            match c {
-                '\\' => match chars.next() {
-                    Some(e) if e.is_ascii_punctuation() => text.push(e),
-                    _ => break,
-                },
-                '(' | '[' | '{' | '$' | '.' | '|' | ')' | '^' | ']' | '}' => break,
-                '*' | '+' | '?' => {
-                    text.pop();
-                    break;
-                }
-                c => text.push(c),
-            }
+impl Ready {
+    fn of(rule: &Rule) -> Ready {
+        match Substitution::of(&rule.pattern, &rule.replacement) {
+            Some(plain) => Ready::Plain(plain),
+            None => Ready::Expression(compile(&rule.pattern), dollars(&rule.replacement)),
         }
-        if anchored { Start::Key(text) } else { Start::Anywhere(text) }
     }
 
-    fn may_match(&self, key: &str) -> bool {
+    /// What the rule makes of a key; `None` where it leaves it alone.
+    fn apply(&self, key: &str) -> Option<String> {
         match self {
-            Start::Key(text) => key.starts_with(text.as_str()),
-            Start::Anywhere(text) => key.contains(text.as_str()),
+            Ready::Plain(plain) => plain.apply(key),
+            Ready::Expression(pattern, replacement) => match pattern.as_ref()?.replace_all(key, replacement.as_str()) {
+                Cow::Owned(new) => Some(new),
+                Cow::Borrowed(_) => None,
+            },
         }
     }
 }
