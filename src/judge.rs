@@ -291,7 +291,8 @@ fn before(source: &StateDict<'_>, target: &StateDict<'_>, alignment: &Alignment,
     if identical.iter().all(|&seen| seen) {
         return count;
     }
-    let names: HashMap<&str, usize> = source.entries.iter().enumerate().map(|(i, e)| (e.key.as_str(), i)).collect();
+    let names: HashMap<&str, usize, foldhash::fast::RandomState> =
+        source.entries.iter().enumerate().map(|(i, e)| (e.key.as_str(), i)).collect();
     let by_name = |t: &crate::checkpoint::Entry<'_>| {
         let s = names.get(t.key.as_str()).and_then(|&i| source.entries.get(i))?;
         Some(s.shape().zip(t.shape()).is_none_or(|(a, b)| a == b))

@@ -86,18 +86,16 @@ fn turn(cuts: &mut [Cut], phrase: &[Token]) {
             _ => None,
         }
     };
+    let places: Vec<(usize, usize, u32)> =
+        (0..).zip(cuts.iter()).filter_map(|(i, cut)| place(&cut.tokens).map(|(at, n)| (i, at, n))).collect();
     let mut last: HashMap<Vec<Token>, u32> = HashMap::new();
-    for cut in cuts.iter() {
-        if let Some((at, n)) = place(&cut.tokens) {
-            let most = last.entry(cut.tokens[..at].to_vec()).or_default();
-            *most = n.max(*most);
-        }
+    for &(cut, at, n) in &places {
+        let most = last.entry(cuts[cut].tokens[..at].to_vec()).or_default();
+        *most = n.max(*most);
     }
-    for cut in cuts.iter_mut() {
-        if let Some((at, n)) = place(&cut.tokens)
-            && let Some(most) = last.get(&cut.tokens[..at])
-        {
-            cut.tokens[at] = Token::Number(most - n);
+    for (cut, at, n) in places {
+        if let Some(most) = last.get(&cuts[cut].tokens[..at]) {
+            cuts[cut].tokens[at] = Token::Number(most - n);
         }
     }
 }

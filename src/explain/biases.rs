@@ -17,12 +17,15 @@ pub(super) fn explain(case: &mut Case<'_>) {
     for given in [true, false] {
         let (open, others) =
             if given { (case.unexpected(), case.missing()) } else { (case.missing(), case.unexpected()) };
+        if open.iter().all(|(_, e)| e.key.leaf() != "bias") {
+            continue;
+        }
         let side = if given { case.source } else { case.target };
         // A text names no weight that fits; where both sides are known it must be there.
-        let weights: HashSet<&str> =
+        let weights: HashSet<&str, foldhash::fast::RandomState> =
             side.entries.iter().filter(|e| e.key.leaf() == "weight").map(|e| e.key.module()).collect();
         // `predictions.bias` beside an open `predictions.decoder.weight` is part of something larger.
-        let mut open_elsewhere: HashSet<&str> = HashSet::new();
+        let mut open_elsewhere: HashSet<&str, foldhash::fast::RandomState> = HashSet::default();
         for (_, entry) in open.iter().chain(&others).filter(|(_, e)| e.key.leaf() != "bias") {
             let mut above = entry.key.as_str();
             while let Some((module, _)) = above.rsplit_once('.') {

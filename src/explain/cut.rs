@@ -78,6 +78,9 @@ fn torn(case: &mut Case<'_>) {
     case.claim(claims, cause);
 }
 
+/// Keys, or names in them.
+type Names<'a> = HashSet<&'a str, foldhash::fast::RandomState>;
+
 /// The names of both sides that differ in any way.
 struct Sides<'a> {
     given: Vec<&'a str>,
@@ -108,7 +111,7 @@ impl<'a> Sides<'a> {
 }
 
 /// Names that nothing on the other side answers.
-fn open_keys<'a>(case: &Case<'a>) -> HashSet<&'a str> {
+fn open_keys<'a>(case: &Case<'a>) -> Names<'a> {
     case.missing().iter().chain(&case.unexpected()).map(|(_, e)| e.key.as_str()).collect()
 }
 
@@ -117,7 +120,7 @@ const LONGEST: usize = 32;
 
 /// Whether every key lost the same number of characters (`key[7:]`), and so some of them part of a name.
 fn same_length<'a>(sides: &Sides<'a>) -> Option<(usize, Vec<(&'a str, &'a str)>)> {
-    let given: HashSet<&str> = sides.given.iter().copied().collect();
+    let given: Names<'_> = sides.given.iter().copied().collect();
     let left = |wanted: &'a str, n: usize| wanted.get(n..).filter(|rest| !rest.is_empty() && given.contains(rest));
     let step = sides.wanted.len().div_ceil(64);
     let sample: Vec<&str> = sides.wanted.iter().step_by(step).copied().collect();
@@ -163,8 +166,8 @@ fn pairs<'a>(sides: &Sides<'a>, words: &[String]) -> Vec<(&'a str, &'a str)> {
 
 /// The first names of the checkpoint's keys that are the end of any name of the model's: few, if any, so that most keys
 /// need not be looked for.
-fn torn_names<'a>(sides: &Sides<'a>) -> HashSet<&'a str> {
-    let mut names: HashSet<&str, foldhash::fast::RandomState> = HashSet::default();
+fn torn_names<'a>(sides: &Sides<'a>) -> Names<'a> {
+    let mut names = Names::default();
     let mut before = "";
     for wanted in &sides.wanted {
         // They are sorted: what a key shares with the one before it has been seen.
@@ -192,8 +195,8 @@ fn first_name(key: &str) -> &str {
 /// Claims everything that is open about the pairs.
 fn claim(case: &mut Case<'_>, pairs: &[(&str, &str)], message: impl Fn(&str, &str, &str) -> String) {
     let Some((given, wanted)) = pairs.first() else { return };
-    let (here, there): (HashSet<&str>, HashSet<&str>) = pairs.iter().copied().unzip();
-    let name = |side: &StateDict<'_>, i: u32, names: &HashSet<&str>| {
+    let (here, there): (Names<'_>, Names<'_>) = pairs.iter().copied().unzip();
+    let name = |side: &StateDict<'_>, i: u32, names: &Names<'_>| {
         side.entries.get(i as usize).is_some_and(|e| names.contains(e.key.as_str()))
     };
     let ours = |fact: &Difference| match *fact {

@@ -162,8 +162,11 @@ pub(super) fn named_container(source: &Checkpoint, candidates: &[Candidate], nam
 
 /// The container with the most names of the target; where none has any, the first on the way down that holds tensors itself.
 pub(super) fn most_identical(source: &Checkpoint, candidates: &[Candidate], target: &StateDict<'_>) -> u32 {
-    let wanted: HashSet<&str> = target.entries.iter().map(|e| e.key.as_str()).collect();
     let mut best = (0, first_with_tensors(source, candidates));
+    if matches!(candidates, [only] if only.container == best.1) {
+        return best.1;
+    }
+    let wanted: HashSet<&str, foldhash::fast::RandomState> = target.entries.iter().map(|e| e.key.as_str()).collect();
     for candidate in candidates {
         let view = StateDict::below(source, candidate.container);
         let hits = view.entries.iter().filter(|e| wanted.contains(e.key.as_str())).count();
