@@ -13,7 +13,7 @@ use crate::rules::lexicon::Lexicon;
 
 mod doubts;
 
-use doubts::{forget_odd_ones, mostly_kept, own_names_first};
+use doubts::{follow_the_weight, forget_odd_ones, mostly_kept, own_names_first};
 
 /// Aligns two state_dicts by structure and names.
 ///
@@ -58,6 +58,7 @@ pub(crate) fn align(source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Le
         forget_odd_ones(&mut decisions, &a, &b, &mut evidence);
     }
     own_names_first(&mut decisions, &a, &b);
+    follow_the_weight(&mut decisions, &a, &b);
     let mut out = Collected::new(source, target);
     for (t, decision) in decisions.into_iter().enumerate() {
         match decision {

@@ -53,6 +53,44 @@ pub(super) fn own_names_first(decisions: &mut [Decision], a: &[Unit], b: &[Unit]
     }
 }
 
+/// Takes the smaller tensors of a module where its largest went, if their place there is open.
+///
+/// Two models of a kind count their layers in other ways, and the bias of a convolution fits a batch norm that happens to have its
+/// old name (`features.28.bias` of VGG-16 with and without norms). A module is one thing: the weight tells where it went.
+pub(super) fn follow_the_weight(decisions: &mut [Decision], a: &[Unit], b: &[Unit]) {
+    type Modules<'u> = HashMap<&'u [Token], Vec<usize>, foldhash::fast::RandomState>;
+    fn modules(units: &[Unit]) -> Modules<'_> {
+        let mut out = Modules::default();
+        for (i, unit) in units.iter().enumerate().filter(|(_, u)| u.part.is_none()) {
+            out.entry(&unit.name.tokens[..unit.name.leaf_at]).or_default().push(i);
+        }
+        out
+    }
+    let (in_a, in_b) = (modules(a), modules(b));
+    let mut places: HashMap<usize, (usize, f32)> = HashMap::new();
+    for (t, decision) in decisions.iter().enumerate() {
+        if let Decision::Claim(s, confidence) = *decision {
+            places.insert(s as usize, (t, confidence));
+        }
+    }
+    for units in in_a.values().filter(|units| units.len() > 1) {
+        let Some(&largest) = units.iter().max_by_key(|&&s| a[s].numel) else { continue };
+        let alone = units.iter().filter(|&&s| a[s].numel == a[largest].numel).count() == 1;
+        let Some(&(weight, sure)) = places.get(&largest).filter(|_| alone) else { continue };
+        let module = &b[weight].name.tokens[..b[weight].name.leaf_at];
+        let Some(there) = in_b.get(module) else { continue };
+        for &s in units {
+            let Some(&(t, confidence)) = places.get(&s).filter(|(t, _)| !there.contains(t)) else { continue };
+            let leaf = |u: &Unit| u.name.tokens[u.name.leaf_at..].to_vec();
+            let place = there.iter().copied().find(|&p| leaf(&b[p]) == leaf(&a[s]) && b[p].shape == a[s].shape);
+            if let Some(place) = place.filter(|&p| matches!(decisions[p], Decision::Nothing)) {
+                decisions[t] = Decision::Nothing;
+                decisions[place] = Decision::Claim(s as u32, sure.min(confidence));
+            }
+        }
+    }
+}
+
 /// How many tensors of equal names must be open before names are believed rather than shapes.
 const OPEN: usize = 6;
 
@@ -124,6 +162,14 @@ mod tests {
             "stages.2.{0-3}.conv.weight [256, 256]",
         ];
         assert_eq!(renamed(&small, &large), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_bias_goes_where_its_weight_went_and_not_to_a_norm_of_its_old_name() {
+        let plain = ["f.0.weight [8, 3]", "f.1.weight [8, 8]", "f.{0,1}.bias [8]"];
+        let norms =
+            ["f.0.weight [8, 3]", "f.2.weight [8, 8]", "f.{0,2}.bias [8]", "f.{1,3}.{weight,bias,running_mean} [8]"];
+        assert_eq!(renamed(&plain, &norms), ["f.1.weight -> f.2.weight", "f.1.bias -> f.2.bias"]);
     }
 
     #[test]
