@@ -92,7 +92,7 @@ pub(super) fn follow_the_weight(decisions: &mut [Decision], a: &[Unit], b: &[Uni
 }
 
 /// How many tensors of equal names must be open before names are believed rather than shapes.
-const OPEN: usize = 6;
+const OPEN: usize = 4;
 
 /// Where nine of ten names are kept, a single module that would be renamed is likelier another module.
 pub(super) fn mostly_kept(decisions: &[Decision], a: &[Unit], b: &[Unit]) -> bool {
@@ -108,7 +108,8 @@ pub(super) fn mostly_kept(decisions: &[Decision], a: &[Unit], b: &[Unit]) -> boo
     kept * 10 >= all * 9
 }
 
-/// Takes back claims that rename a single tensor to something that is not even called alike.
+/// Takes back claims that rename a single tensor, or tensors of one block to those of another, to something that is not even called
+/// alike.
 pub(super) fn forget_odd_ones(decisions: &mut [Decision], a: &[Unit], b: &[Unit], evidence: &mut Evidence<'_>) {
     let mut together: HashMap<(u32, u32), usize> = HashMap::new();
     for (t, d) in decisions.iter().enumerate() {
@@ -127,7 +128,8 @@ pub(super) fn forget_odd_ones(decisions: &mut [Decision], a: &[Unit], b: &[Unit]
                 continue;
             }
             let (x, y) = (&a[s as usize].name, &b[t].name);
-            let single = x.tokens != y.tokens && together[&(x.class, y.class)] == 1;
+            // One of its kind, or from one block to another while the blocks keep their numbers.
+            let single = x.tokens != y.tokens && (together[&(x.class, y.class)] == 1 || x.numbers != y.numbers);
             let apart = beyond(&x.tokens, &y.tokens).min(beyond(&y.tokens, &x.tokens));
             let same_module = evidence.same_module(x.class, y.class).is_some_and(|written| !written || apart <= 1);
             if single && evidence.name(x.class, y.class) < 0.85 && !same_module {
