@@ -178,5 +178,9 @@ pub fn align_with(
     leftovers::add(&mut out, source, target, &rules.lexicon);
     tied::add(&mut out, source, target, &rules.lexicon);
     renames::find(&mut out, source, target);
+    if certain.is_empty() && other_model::piecemeal(&out, source, target) {
+        other_model::take_back_all(&mut out, source, target);
+        renames::find(&mut out, source, target);
+    }
     out
 }
