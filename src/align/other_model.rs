@@ -45,23 +45,32 @@ pub(crate) fn take_back_all(out: &mut Alignment, source: &StateDict<'_>, target:
 /// most 1.3 % in 205 conversions, 6 to 18 % between relatives.
 const RESIZED: std::ops::Range<f64> = 0.05..0.5;
 
-/// At least this share of the smaller side's tensors is left over, on either side. Measured: at most 10 % in conversions, for which
+/// At least this share of the smaller side's tensors is left over, on both sides. Measured: at most 10 % in conversions, for which
 /// the head of another task is enough; 12 to 41 % between relatives.
 const LEFT_OVER: f64 = 0.1;
 
-/// At least so many rules a renamed tensor. Measured: 0.22 to 0.56 between relatives; conversions have less than 0.1, small ones
-/// more, up to 0.8.
+/// At least so many rules a renamed tensor. Measured: 0.22 to 0.56 between relatives; most conversions have less than 0.1, those of
+/// irregular names up to 0.8.
 const RULES: f64 = 0.2;
+
+/// The elements of a tensor, where its shape is known.
+fn size(side: &StateDict<'_>, i: u32) -> Option<u64> {
+    side.entries[i as usize].shape().and_then(|s| s.numel())
+}
+
+/// Whether a match is of two whole tensors that are known not to hold as much.
+fn has_another_size(m: &Match, source: &StateDict<'_>, target: &StateDict<'_>) -> bool {
+    let whole = m.source.len() == 1 && !matches!(m.how, How::Split | How::Merged);
+    whole && size(source, m.source[0]).zip(size(target, m.target)).is_some_and(|(given, wanted)| given != wanted)
+}
 
 /// Whether renames, for which rules have been found, are pieces that two relatives have in common rather than a conversion: only
 /// where all three signs agree.
 pub(crate) fn piecemeal(out: &Alignment, source: &StateDict<'_>, target: &StateDict<'_>) -> bool {
-    let size = |side: &StateDict<'_>, i: u32| side.entries[i as usize].shape().and_then(|s| s.numel());
     let (mut renamed, mut resized) = (0usize, 0usize);
     for m in out.matches.iter().filter(|m| m.how != How::Identical) {
         renamed += 1;
-        let whole = m.source.len() == 1 && !matches!(m.how, How::Split | How::Merged);
-        resized += usize::from(whole && size(source, m.source[0]) != size(target, m.target));
+        resized += usize::from(has_another_size(m, source, target));
     }
     let smaller = source.entries.len().min(target.entries.len());
     let left = out.missing.len().min(out.unexpected.len());
@@ -72,15 +81,13 @@ pub(crate) fn piecemeal(out: &Alignment, source: &StateDict<'_>, target: &StateD
 
 /// Whether enough of one side at least has found a place, or too little is known to tell.
 fn fits(out: &Alignment, source: &StateDict<'_>, target: &StateDict<'_>) -> bool {
-    let size = |side: &StateDict<'_>, i: u32| side.entries[i as usize].shape().and_then(|s| s.numel());
     let all = |side: &StateDict<'_>| -> Option<f64> {
         (0..side.entries.len() as u32).map(|i| size(side, i).map(|n| n as f64)).sum::<Option<f64>>()
     };
     let (Some(given), Some(wanted)) = (all(source), all(target)) else { return true };
     let mut used = [vec![false; source.entries.len()], vec![false; target.entries.len()]];
     for m in &out.matches {
-        let whole = m.source.len() == 1 && !matches!(m.how, How::Split | How::Merged);
-        if whole && size(source, m.source[0]) != size(target, m.target) {
+        if has_another_size(m, source, target) {
             continue;
         }
         m.source.iter().for_each(|&s| used[0][s as usize] = true);

@@ -45,11 +45,10 @@ pub(crate) fn align(source: &StateDict<'_>, target: &StateDict<'_>, lexicon: &Le
     let alike = |side: Side, x: u32, y: u32| {
         let units = if side == Side::Source { &a } else { &b };
         let (x, y) = (&units[x as usize], &units[y as usize]);
-        let leaf = |u: &Unit| u.name.tokens[u.name.leaf_at..].to_vec();
         x.name.numbers == y.name.numbers
             && x.shape == y.shape
             && x.name.class != y.name.class
-            && leaf(x) == leaf(y)
+            && x.name.leaf_tokens() == y.name.leaf_tokens()
             && beyond(&x.name.tokens, &y.name.tokens) <= 1
             && beyond(&y.name.tokens, &x.name.tokens) <= 1
     };

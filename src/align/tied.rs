@@ -60,14 +60,13 @@ pub(crate) fn add(out: &mut Alignment, source: &StateDict<'_>, target: &StateDic
         }
     }
     let mine: Vec<Name> = found.iter().map(|f| read(f.0)).collect();
-    let tokens_of = |n: &Name| n.tokens[n.leaf_at..].to_vec();
     let matches = found
         .into_iter()
         .zip(mine)
         .filter(|((_, _, holders), name)| {
             holders.iter().any(|(h, _)| {
                 let both = words.shares_tensor(&name.tokens) && words.shares_tensor(&h.tokens);
-                both || (tokens_of(name) == tokens_of(h) && name.leaf.role == h.leaf.role && alike(name, h))
+                both || (name.leaf_tokens() == h.leaf_tokens() && name.leaf.role == h.leaf.role && alike(name, h))
             })
         })
         .map(|((target, source, _), _)| Match {

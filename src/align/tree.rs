@@ -50,7 +50,7 @@ impl Tree {
         let mut of_unit = Vec::with_capacity(units.len());
         for (i, unit) in units.iter().enumerate() {
             let mut at = 0u32;
-            for &token in &unit.name.tokens[..unit.name.leaf_at] {
+            for &token in unit.name.module() {
                 let (parent, fresh) = (at, nodes.len() as u32);
                 at = *children.entry((parent, token)).or_insert(fresh);
                 if at == fresh {

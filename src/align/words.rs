@@ -45,6 +45,18 @@ pub(crate) struct Name {
     pub(crate) numbers: Vec<u32>,
 }
 
+impl Name {
+    /// The path of the module.
+    pub(crate) fn module(&self) -> &[Token] {
+        &self.tokens[..self.leaf_at]
+    }
+
+    /// The tokens of the leaf.
+    pub(crate) fn leaf_tokens(&self) -> &[Token] {
+        &self.tokens[self.leaf_at..]
+    }
+}
+
 /// A word of a class: the concepts it may mean, and its weight.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Word {

@@ -179,12 +179,7 @@ fn torn_names<'a>(sides: &Sides<'a>) -> Names<'a> {
     }
     let mut first: Vec<&str> = sides.given.iter().map(|given| first_name(given)).collect();
     first.dedup();
-    // As `cut_tail` has it, of which this is the first half.
-    let torn = |short: &&str| {
-        let lost = |long: &&str| long.strip_suffix(short).is_some_and(|lost| !lost.is_empty() && !lost.ends_with('_'));
-        !short.starts_with(|c: char| c == '_' || c.is_ascii_digit()) && names.iter().any(lost)
-    };
-    first.into_iter().filter(torn).collect()
+    first.into_iter().filter(|short| names.iter().any(|long| torn_off(short, long))).collect()
 }
 
 /// What stands before the first dot.
@@ -223,10 +218,13 @@ fn claim(case: &mut Case<'_>, pairs: &[(&str, &str)], message: impl Fn(&str, &st
 
 /// Whether `short` is the end of `long`, cut within a segment.
 fn cut_tail(short: &str, long: &str) -> bool {
-    let Some(lost) = long.strip_suffix(short) else { return false };
-    // `norm` of `fc_norm` is a word of its own, and so is a number; what is left of a word cut in two is neither.
-    let within = !lost.is_empty() && !lost.ends_with(['.', '_']);
-    within && short.len() >= 4 && !short.starts_with(|c: char| c == '.' || c == '_' || c.is_ascii_digit())
+    short.len() >= 4 && !short.starts_with('.') && torn_off(short, long)
+}
+
+/// Whether `short` is what is left of the word that `long` ends in: `norm` of `fc_norm` is a word of its own, and so is a number.
+fn torn_off(short: &str, long: &str) -> bool {
+    let within = long.strip_suffix(short).is_some_and(|lost| !lost.is_empty() && !lost.ends_with(['.', '_']));
+    within && !short.starts_with(|c: char| c == '_' || c.is_ascii_digit())
 }
 
 /// What is left of a key when a name and its dot are taken out wherever they stand, also within other names: `aux_head.weight`

@@ -1,7 +1,8 @@
 //! One pass over two blocks of numbers: what differs, and the sums that the statistics are made of.
 //!
-//! A block is 4096 numbers. Within it sums are single precision in eight or sixteen lanes; from block to block they are double precision. What the fast way cannot do (NaN and infinity in a block,
-//! squares that over- or underflow) it notices by its sums, and the block is done again number by number.
+//! A block is 4096 numbers. Within it sums are single precision in eight or sixteen lanes; from block to block they are
+//! double precision. What the fast way cannot do (NaN and infinity in a block, squares that over- or underflow) it notices by
+//! its sums, and the block is done again number by number.
 //!
 //! The largest relative difference needs a division for each pair, and dividing takes longer than all the rest. But a
 //! block matters only if one of its pairs exceeds the largest so far, and whether one does can be told by multiplying:

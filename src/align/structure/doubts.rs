@@ -62,7 +62,7 @@ pub(super) fn follow_the_weight(decisions: &mut [Decision], a: &[Unit], b: &[Uni
     fn modules(units: &[Unit]) -> Modules<'_> {
         let mut out = Modules::default();
         for (i, unit) in units.iter().enumerate().filter(|(_, u)| u.part.is_none()) {
-            out.entry(&unit.name.tokens[..unit.name.leaf_at]).or_default().push(i);
+            out.entry(unit.name.module()).or_default().push(i);
         }
         out
     }
@@ -77,12 +77,11 @@ pub(super) fn follow_the_weight(decisions: &mut [Decision], a: &[Unit], b: &[Uni
         let Some(&largest) = units.iter().max_by_key(|&&s| a[s].numel) else { continue };
         let alone = units.iter().filter(|&&s| a[s].numel == a[largest].numel).count() == 1;
         let Some(&(weight, sure)) = places.get(&largest).filter(|_| alone) else { continue };
-        let module = &b[weight].name.tokens[..b[weight].name.leaf_at];
-        let Some(there) = in_b.get(module) else { continue };
+        let Some(there) = in_b.get(b[weight].name.module()) else { continue };
         for &s in units {
             let Some(&(t, confidence)) = places.get(&s).filter(|(t, _)| !there.contains(t)) else { continue };
-            let leaf = |u: &Unit| u.name.tokens[u.name.leaf_at..].to_vec();
-            let place = there.iter().copied().find(|&p| leaf(&b[p]) == leaf(&a[s]) && b[p].shape == a[s].shape);
+            let same = |p: &usize| b[*p].name.leaf_tokens() == a[s].name.leaf_tokens() && b[*p].shape == a[s].shape;
+            let place = there.iter().copied().find(same);
             if let Some(place) = place.filter(|&p| matches!(decisions[p], Decision::Nothing)) {
                 decisions[t] = Decision::Nothing;
                 decisions[place] = Decision::Claim(s as u32, sure.min(confidence));
